@@ -1,0 +1,72 @@
+# Compiler flags that are the same for every part of the house.
+
+AC_DEFUN([STILL_WARNINGS], [
+  AC_ARG_ENABLE([werror],
+    [AS_HELP_STRING([--enable-werror], [treat warnings as errors])],
+    [], [enable_werror=no])
+  STILL_CFLAGS="-std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes"
+  STILL_CFLAGS="$STILL_CFLAGS -Wmissing-prototypes -Wvla -Wformat=2"
+  STILL_CFLAGS="$STILL_CFLAGS -Wpointer-arith -Wwrite-strings -Wundef"
+  AS_IF([test "x$enable_werror" = xyes],
+    [STILL_CFLAGS="$STILL_CFLAGS -Werror"])
+  AC_SUBST([STILL_CFLAGS])
+])
+
+AC_DEFUN([STILL_HARDENING], [
+  AC_ARG_ENABLE([hardening],
+    [AS_HELP_STRING([--disable-hardening], [leave the hardening flags out])],
+    [], [enable_hardening=yes])
+  STILL_LDFLAGS=
+  AS_IF([test "x$enable_hardening" = xyes], [
+    STILL_CFLAGS="$STILL_CFLAGS -fstack-protector-strong -fPIE"
+    STILL_CFLAGS="$STILL_CFLAGS -fstack-clash-protection"
+    AS_CASE([" $CFLAGS "],
+      [*" -O0 "*|*"-fsanitize"*], [],
+      [STILL_CFLAGS="$STILL_CFLAGS -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2"])
+    STILL_LDFLAGS="-pie -Wl,-z,relro -Wl,-z,now"
+  ])
+  AC_SUBST([STILL_LDFLAGS])
+])
+
+# --with-sanitizer=address|thread
+AC_DEFUN([STILL_SANITIZER], [
+  AC_ARG_WITH([sanitizer],
+    [AS_HELP_STRING([--with-sanitizer=KIND],
+      [address (with undefined) or thread])],
+    [still_sanitizer=$withval], [still_sanitizer=no])
+  AS_CASE([$still_sanitizer],
+    [no], [],
+    [address], [
+      STILL_CFLAGS="$STILL_CFLAGS -fsanitize=address,undefined"
+      STILL_CFLAGS="$STILL_CFLAGS -fno-sanitize-recover=undefined"
+      STILL_CFLAGS="$STILL_CFLAGS -fno-omit-frame-pointer"
+      STILL_CFLAGS="$STILL_CFLAGS -U_FORTIFY_SOURCE"],
+    [thread], [
+      STILL_CFLAGS="$STILL_CFLAGS -fsanitize=thread -U_FORTIFY_SOURCE"],
+    [AC_MSG_ERROR([--with-sanitizer takes address or thread])])
+])
+
+# STILL_ENGINE(name, pkg-config modules, text): --with-NAME=yes|no|check
+AC_DEFUN([STILL_ENGINE], [
+  m4_pushdef([UP], [m4_toupper([$1])])
+  AC_ARG_WITH([$1],
+    [AS_HELP_STRING([--without-$1], [leave out the engine for $3])],
+    [], [with_$1=check])
+  AS_IF([test "x$with_$1" != xno], [
+    PKG_CHECK_MODULES(UP, [$2], [have_$1=yes], [
+      have_$1=no
+      AS_IF([test "x$with_$1" = xyes],
+        [AC_MSG_ERROR([--with-$1 was given, but $2 was not found])])])
+  ], [have_$1=no])
+  AS_IF([test "x$have_$1" = xyes], [
+    AC_DEFINE([WITH_]UP, [1], [Define to build the engine for $3.])
+    still_engines="$still_engines $1"
+  ])
+  AM_CONDITIONAL([WITH_]UP, [test "x$have_$1" = xyes])
+  m4_popdef([UP])
+])
+
+AC_DEFUN([STILL_ENGINES_REQUIRED], [
+  AS_IF([test -z "$still_engines"],
+    [AC_MSG_ERROR([no engine can be built; install libsqlite3-dev])])
+])

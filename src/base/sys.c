@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+still_sys_fault_fn *still_sys_fault;
+
+static int fault(enum still_sys_call call)
+{
+	return still_sys_fault ? still_sys_fault(call) : 0;
+}
+
+int still_sys_open_beneath(int dirfd, const char *path, int flags)
+{
+	struct open_how how = {
+	    .flags = (uint64_t) (flags | O_CLOEXEC),
+	    .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	int injected = fault(STILL_SYS_OPEN);
+	long fd;
+
+	if (injected)
+		return -injected;
+	if (path[0] != '/')
+		how.resolve |= RESOLVE_BENEATH;
+	do
+		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+	return fd < 0 ? -errno : (int) fd;
+}
+
+int still_sys_fstat(int fd, struct stat *ret_st)
+{
+	int injected = fault(STILL_SYS_FSTAT);
+
+	if (injected)
+		return -injected;
+	return fstat(fd, ret_st) == 0 ? 0 : -errno;
+}
+
+ssize_t still_sys_pread(int fd, void *data, size_t len, uint64_t off_bytes)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		int injected = fault(STILL_SYS_PREAD);
+		ssize_t n;
+
+		if (injected)
+			return -injected;
+		n = pread(fd, (char *) data + done, len - done,
+		    (off_t) (off_bytes + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t) n;
+	}
+	return (ssize_t) done;
+}
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts = {0, 0};
+
+	clock_gettime(clock, &ts);
+	return (int64_t) ts.tv_sec * STILL_NS_PER_S + ts.tv_nsec;
+}
+
+int64_t still_sys_now_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+int64_t still_sys_monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+void still_sys_sleep_ns(int64_t ns)
+{
+	struct timespec ts = {
+	    .tv_sec = (time_t) (ns / STILL_NS_PER_S),
+	    .tv_nsec = (long) (ns % STILL_NS_PER_S),
+	};
+
+	if (ns > 0)
+		nanosleep(&ts, NULL);
+}

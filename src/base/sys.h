@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sys: the seam through which the library reads files and clocks.
+ *
+ * Tests put a function in `still_sys_fault` and so make the n-th call fail; a
+ * program that does not is served by the plain system calls. The seam covers
+ * the calls whose failure decides whether a byte may be served.
+ *
+ * Threads: every function here may be called from any thread. The fault hook
+ * is set before threads start.
+ */
+#ifndef STILL_BASE_SYS_H
+#define STILL_BASE_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+enum still_sys_call {
+	STILL_SYS_OPEN,
+	STILL_SYS_PREAD,
+	STILL_SYS_FSTAT,
+	STILL_SYS_COUNT
+};
+
+/* Returns 0 to let the call through, or the errno with which it fails. */
+typedef int still_sys_fault_fn(enum still_sys_call call);
+extern still_sys_fault_fn *still_sys_fault;
+
+/* openat(2) with O_CLOEXEC; no symbolic link is followed in any component of
+ * `path`, and nothing above `dirfd` is reached. AT_FDCWD with an absolute path
+ * lifts the second rule only. Returns a descriptor or -errno. */
+int still_sys_open_beneath(int dirfd, const char *path, int flags);
+
+/* fstat(2); 0 or -errno. */
+int still_sys_fstat(int fd, struct stat *ret_st);
+
+/*
+ * Read `len` bytes at `off_bytes`, retrying short reads and EINTR. Returns the
+ * bytes read, which are fewer than `len` only at the end of the file, or
+ * -errno. Blocks on the disk.
+ */
+ssize_t still_sys_pread(int fd, void *data, size_t len, uint64_t off_bytes);
+
+/* CLOCK_REALTIME and CLOCK_MONOTONIC in nanoseconds. */
+int64_t still_sys_now_ns(void);
+int64_t still_sys_monotonic_ns(void);
+
+/* Sleep; returns early when a signal arrives. */
+void still_sys_sleep_ns(int64_t ns);
+
+#define STILL_NS_PER_S INT64_C(1000000000)
+
+#endif

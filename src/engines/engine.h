@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine: the contract between stillfs and one kind of database.
+ *
+ * The life of an instance, in the order of the calls:
+ *
+ *	match      does this source belong to you?
+ *	attach     resolve it, look at it, refuse what cannot be backed up
+ *	describe   what is there
+ *	  freeze   fix one moment; hand every file of it to the builder
+ *	  read     bytes of that moment, any order, many threads
+ *	  keep     once a second: is the moment still protected?
+ *	  thaw     let everything go
+ *	  freeze ... thaw, as often as wanted
+ *	detach
+ *
+ * Between attach and freeze, and after thaw, an engine holds nothing in the
+ * instance: no connection, no lock, no descriptor. Between freeze and thaw the
+ * bytes, sizes and attributes of every object handed to the builder are
+ * constant; an engine that can no longer promise this says STILL_ERR_LOST from
+ * `keep` and from every later `read`.
+ *
+ * An engine never writes into the instance, never waits for ever, never prints
+ * and never exits. Later operations of the contract (truncate, apply, check)
+ * join this table as optional members when the core first calls them.
+ *
+ * Threads: match, attach, describe, freeze, keep, thaw and detach of one
+ * instance are called by one thread at a time; `keep` and `thaw` may come from
+ * another thread than `freeze`. `read` comes from any number of threads at
+ * once, also beside `keep`, never beside `freeze` or `thaw`.
+ */
+#ifndef STILL_ENGINES_ENGINE_H
+#define STILL_ENGINES_ENGINE_H
+
+#include <assert.h>
+#include <jansson.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+struct still_engine;
+
+/* What every engine's instance begins with. */
+struct still_engine_instance {
+	const struct still_engine *engine; /* set by attach, then constant */
+};
+
+struct still_attach_options {
+	/* Take sources that are refused for where they lie (network and FUSE
+	 * file systems) or how they are linked. */
+	bool force;
+	/* How long a freeze may try before it fails with STILL_ERR_BUSY. */
+	int64_t freeze_limit_ns;
+};
+
+struct still_database_info {
+	const char *path;         /* relative to the source, as in data/ */
+	uint64_t size_bytes;      /* of its main file, as last looked at */
+	uint32_t page_size_bytes; /* 0 when not known before the freeze */
+	const char *log;          /* "wal", "rollback" ... static */
+};
+
+/* All pointers are borrowed from the instance and valid until its next freeze
+ * or detach. */
+struct still_description {
+	const char *source;         /* resolved, absolute */
+	const char *engine_version; /* of the engine's own library or server */
+	uint32_t dir_mode;          /* permission bits for directories that have
+				       no counterpart in the source */
+	uid_t uid;                  /* owner of what has no counterpart */
+	gid_t gid;
+	const struct still_database_info *databases;
+	size_t n_databases;
+};
+
+/* How an engine tells of something that is no failure of the call at hand,
+ * such as a read that was right only the second time. Any thread. */
+struct still_observer {
+	void (*warn)(
+	    void *arg, const char *event, const char *object, const char *text);
+	void *arg;
+};
+
+struct still_freeze_request {
+	/* Raised by another thread when the freeze is no longer wanted; the
+	 * engine looks at it wherever it may wait and then fails with
+	 * STILL_ERR_CANCELLED. */
+	const atomic_bool *cancel;
+	/* Valid until thaw. */
+	struct still_observer observer;
+};
+
+/*
+ * What freeze fills, implemented by the core. Paths are relative to backup/
+ * ("data/app.db"), without "." or "..", and copied. Missing parent directories
+ * are made with the attributes of the description.
+ */
+struct still_builder;
+
+struct still_file_spec {
+	const char *path;
+	uint64_t size_bytes;
+	uint32_t mode; /* permission bits of the source; the core removes the
+			  write bits of group and others */
+	uid_t uid;
+	gid_t gid;
+	void *object; /* handed back to read; owned by the engine, valid until
+			 thaw */
+};
+
+/* STILL_ERR_INVALID for a path with a newline, which no checksum list can
+ * name. A path that is handed over twice fails the session when the freeze is
+ * done. */
+int still_builder_file(struct still_builder *builder,
+    const struct still_file_spec *spec, struct still_error *err);
+int still_builder_dir(struct still_builder *builder, const char *path,
+    uint32_t mode, uid_t uid, gid_t gid, struct still_error *err);
+
+/* Add one element to `databases` of backup.json. The reference to
+ * `description` is stolen, also on failure; NULL is "out of memory". */
+int still_builder_database(struct still_builder *builder, json_t *description,
+    struct still_error *err);
+
+/* Say how the databases' moments relate ("per database") and how wide they
+ * lie apart, first to last. `cut` is static. Required. */
+void still_builder_cut(struct still_builder *builder, const char *cut,
+    int64_t first_ns, int64_t last_ns);
+
+/* Say which checks every byte of the snapshot has passed or will pass before
+ * it is served ("header+logs"). Static. Required. */
+void still_builder_verified(struct still_builder *builder, const char *words);
+
+/* Report damage found by the freeze itself: the session is doomed from its
+ * first moment, what is not damaged stays readable. */
+int still_builder_damage(struct still_builder *builder, const char *object,
+    const struct still_error *what);
+
+/* Does `source` look like one of this engine's? May look at the file system;
+ * a source that does not exist is matched by its form. Never fails. */
+typedef bool still_match_fn(const char *source);
+
+/*
+ * Resolve and examine `source`. Refusals, each with its own message:
+ * NOTFOUND (no such source, or nothing to back up in it), ACCESS, UNSUPPORTED
+ * (engine cannot freeze it), INVALID (a name that cannot be served). On
+ * success `*ret` belongs to the caller, who ends it with detach. Reads the
+ * disk; holds nothing afterwards.
+ */
+typedef int still_attach_fn(const char *source,
+    const struct still_attach_options *options,
+    struct still_engine_instance **ret, struct still_error *err);
+
+typedef void still_describe_fn(
+    struct still_engine_instance *instance, struct still_description *ret);
+
+/*
+ * Fix the moment and fill the builder. On failure nothing is held and the
+ * builder is thrown away. BUSY and AGAIN are refusals that may pass; others
+ * name what to mend. May block up to freeze_limit_ns, plus the disk.
+ */
+typedef int still_freeze_fn(struct still_engine_instance *instance,
+    const struct still_freeze_request *request, struct still_builder *builder,
+    struct still_error *err);
+
+/*
+ * Fill `data` with `len` verified bytes of `object` from `off_bytes`; the
+ * range lies inside the file. 0, or CORRUPT (message names the page or log
+ * frame), LOST, IO, NOMEM; then `data` is undefined. Blocks on the disk only.
+ */
+typedef int still_read_fn(struct still_engine_instance *instance, void *object,
+    uint64_t off_bytes, void *data, size_t len, struct still_error *err);
+
+/* 0 while the moment is protected; STILL_ERR_LOST from then on when it is not.
+ * Does not block. */
+typedef int still_keep_fn(
+    struct still_engine_instance *instance, struct still_error *err);
+
+/* Release everything that the freeze took. Cannot fail; accepts an instance
+ * that is not frozen. */
+typedef void still_thaw_fn(struct still_engine_instance *instance);
+
+/* Free the instance. It is thawed first. Accepts NULL. */
+typedef void still_detach_fn(struct still_engine_instance *instance);
+
+struct still_engine {
+	const char *name; /* as in -o engine= and backup.json */
+	still_match_fn *match;
+	still_attach_fn *attach;
+	still_describe_fn *describe;
+	still_freeze_fn *freeze;
+	still_read_fn *read;
+	still_keep_fn *keep;
+	still_thaw_fn *thaw;
+	still_detach_fn *detach;
+};
+
+/* The engine for `source`, or NULL. With `name` (may be NULL) only the engine
+ * of that name is asked. The table is static. */
+const struct still_engine *still_engine_find(
+    const char *name, const char *source);
+
+/* The names of the engines built in, a NULL behind the last. Static. */
+const char *const *still_engine_names(void);
+
+/* The core calls an engine through these only. */
+
+static inline int still_engine_attach(const struct still_engine *engine,
+    const char *source, const struct still_attach_options *options,
+    struct still_engine_instance **ret, struct still_error *err)
+{
+	int rc = engine->attach(source, options, ret, err);
+
+	assert(rc < 0 || (*ret && (*ret)->engine == engine));
+	return rc;
+}
+
+static inline void still_engine_describe(
+    struct still_engine_instance *instance, struct still_description *ret)
+{
+	instance->engine->describe(instance, ret);
+	assert(ret->source && ret->engine_version);
+}
+
+static inline int still_engine_freeze(struct still_engine_instance *instance,
+    const struct still_freeze_request *request, struct still_builder *builder,
+    struct still_error *err)
+{
+	assert(request->cancel && request->observer.warn);
+	return instance->engine->freeze(instance, request, builder, err);
+}
+
+static inline int still_engine_read(struct still_engine_instance *instance,
+    void *object, uint64_t off_bytes, void *data, size_t len,
+    struct still_error *err)
+{
+	int rc;
+
+	assert(len > 0);
+	rc = instance->engine->read(
+	    instance, object, off_bytes, data, len, err);
+	assert(rc <= 0);
+	return rc;
+}
+
+static inline int still_engine_keep(
+    struct still_engine_instance *instance, struct still_error *err)
+{
+	return instance->engine->keep(instance, err);
+}
+
+static inline void still_engine_thaw(struct still_engine_instance *instance)
+{
+	instance->engine->thaw(instance);
+}
+
+static inline void still_engine_detach(struct still_engine_instance *instance)
+{
+	if (instance)
+		instance->engine->detach(instance);
+}
+
+#endif

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "engines/sqlite/discover.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "base/sys.h"
+#include "engines/sqlite/files.h"
+
+static const char *const sidecars[] = {"-wal", "-shm", "-journal"};
+#define N_SIDECARS (sizeof(sidecars) / sizeof(sidecars[0]))
+
+int sqlite_error_rollback(struct still_error *err, const char *rel)
+{
+	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+	    "Switch it with `PRAGMA journal_mode=WAL`, or name only databases "
+	    "that are in WAL mode; databases with a rollback journal are not "
+	    "frozen yet.",
+	    "database `%s`: is not in WAL mode", rel);
+}
+
+int sqlite_error_no_database(struct still_error *err, const char *rel)
+{
+	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+	    "If it is an encrypted database, back it up with the tool of its "
+	    "maker; if it is something else, name another source.",
+	    "`%s`: is no SQLite database that can be read", rel);
+}
+
+/* SQLite needs shared memory and POSIX locks that work between processes. */
+static const char *unsuitable_fs(long type)
+{
+	static const struct {
+		unsigned long magic;
+		const char *name;
+	} table[] = {
+	    {NFS_SUPER_MAGIC, "NFS"},
+	    {SMB_SUPER_MAGIC, "SMB"},
+	    {0xff534d42, "CIFS"},
+	    {0xfe534d42, "SMB2"},
+	    {FUSE_SUPER_MAGIC, "FUSE"},
+	    {V9FS_MAGIC, "9P"},
+	    {CEPH_SUPER_MAGIC, "Ceph"},
+	    {AFS_SUPER_MAGIC, "AFS"},
+	    {0x6b414653, "AFS"},
+	    {CODA_SUPER_MAGIC, "Coda"},
+	    {0x01161970, "GFS2"},
+	    {OCFS2_SUPER_MAGIC, "OCFS2"},
+	    {0x0bd00bd0, "Lustre"},
+	    {0x47504653, "GPFS"},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].magic == ((unsigned long) type & 0xffffffff))
+			return table[i].name;
+	return NULL;
+}
+
+static int check_fs(
+    const struct sqlite_source *source, bool force, struct still_error *err)
+{
+	struct statfs fs;
+	const char *name;
+
+	if (fstatfs(source->root_fd, &fs) != 0)
+		return still_error_sys(
+		    err, errno, NULL, "source `%s`", source->path);
+	name = unsuitable_fs((long) fs.f_type);
+	if (!name || force)
+		return 0;
+	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+	    "SQLite's locks and shared memory cannot be relied on there; run "
+	    "stillfs on the machine that owns the disk, or say `-o force` if "
+	    "every process that opens the databases runs on this one.",
+	    "source `%s`: lies on a network or FUSE file system (%s)",
+	    source->path, name);
+}
+
+static int open_root(struct sqlite_source *source, struct still_error *err)
+{
+	const char *readable = "The user who runs stillfs must be able to read "
+			       "the source and to list its directory.";
+
+	if (stat(source->path, &source->st) != 0)
+		return still_error_sys(
+		    err, errno, readable, "source `%s`", source->path);
+	source->is_file = S_ISREG(source->st.st_mode);
+	if (!source->is_file && !S_ISDIR(source->st.st_mode))
+		return still_error_set(err, STILL_ERR_INVALID, 0,
+		    "Name a SQLite database, or a directory with databases.",
+		    "source `%s`: is neither a file nor a directory",
+		    source->path);
+	source->root = strdup(source->path);
+	if (!source->root)
+		return still_error_nomem(err);
+	if (source->is_file) {
+		char *slash = strrchr(source->root, '/');
+
+		slash[slash == source->root] = '\0';
+	}
+	source->root_fd = still_sys_open_beneath(
+	    AT_FDCWD, source->root, O_RDONLY | O_DIRECTORY);
+	if (source->root_fd < 0)
+		return still_error_sys(err, -source->root_fd, readable,
+		    "source `%s`", source->path);
+	if (fstat(source->root_fd, &source->root_st) != 0)
+		return still_error_sys(
+		    err, errno, NULL, "source `%s`", source->path);
+	return 0;
+}
+
+int sqlite_source_open(const char *name, bool force, struct sqlite_source *ret,
+    struct still_error *err)
+{
+	struct sqlite_source source = SQLITE_SOURCE_INIT;
+	int rc;
+
+	if (strncmp(name, "sqlite:", 7) == 0)
+		name += 7;
+	source.path = realpath(name, NULL);
+	if (!source.path) {
+		int sys_errno = errno;
+
+		return still_error_sys(err, sys_errno,
+		    sys_errno == ENOENT
+			? "Check the spelling; the source is a SQLite "
+			  "database or a directory that holds some."
+			: NULL,
+		    "source `%s`", name);
+	}
+	rc = open_root(&source, err);
+	if (rc == 0)
+		rc = check_fs(&source, force, err);
+	if (rc < 0) {
+		sqlite_source_close(&source);
+		return rc;
+	}
+	*ret = source;
+	return 0;
+}
+
+void sqlite_source_close(struct sqlite_source *source)
+{
+	if (source->root_fd >= 0)
+		close(source->root_fd);
+	free(source->path);
+	free(source->root);
+	*source = (struct sqlite_source) SQLITE_SOURCE_INIT;
+}
+
+/* One directory's names, sorted, so that sidecars are found without stat. */
+struct names {
+	char **name;
+	size_t n;
+	size_t capacity;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static bool names_has(const struct names *names, const char *name)
+{
+	return names->n &&
+	    bsearch(&name, names->name, names->n, sizeof(*names->name),
+		compare_names);
+}
+
+static void names_release(struct names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->name[i]);
+	free(names->name);
+}
+
+static int names_add(struct names *names, const char *name)
+{
+	if (names->n == names->capacity) {
+		size_t capacity = names->capacity ? 2 * names->capacity : 64;
+		char **grown = realloc(names->name, capacity * sizeof(*grown));
+
+		if (!grown)
+			return STILL_ERR_NOMEM;
+		names->name = grown;
+		names->capacity = capacity;
+	}
+	names->name[names->n] = strdup(name);
+	if (!names->name[names->n])
+		return STILL_ERR_NOMEM;
+	names->n++;
+	return 0;
+}
+
+/* Takes `fd` over. */
+static int names_read(
+    int fd, const char *rel, struct names *names, struct still_error *err)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!dir) {
+		rc = still_error_sys(err, errno, NULL, "directory `%s`", rel);
+		close(fd);
+		return rc;
+	}
+	while (rc == 0) {
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry)
+			break;
+		if (strcmp(entry->d_name, ".") != 0 &&
+		    strcmp(entry->d_name, "..") != 0)
+			rc = names_add(names, entry->d_name);
+	}
+	if (rc < 0)
+		still_error_nomem(err);
+	else if (errno)
+		rc = still_error_sys(err, errno, NULL, "directory `%s`", rel);
+	closedir(dir);
+	if (names->n)
+		qsort(
+		    names->name, names->n, sizeof(*names->name), compare_names);
+	return rc;
+}
+
+/* Is `name` the sidecar of a file that is here too? */
+static bool is_sidecar(const struct names *names, const char *name)
+{
+	for (size_t i = 0; i < N_SIDECARS; i++) {
+		char *base;
+		bool found;
+
+		if (!still_path_ends(name, sidecars[i]))
+			continue;
+		base = strndup(name, strlen(name) - strlen(sidecars[i]));
+		found = base && *base && names_has(names, base);
+		free(base);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+static bool has_sidecar(const struct names *names, const char *name)
+{
+	for (size_t i = 0; i < N_SIDECARS; i++) {
+		char *full = malloc(strlen(name) + strlen(sidecars[i]) + 1);
+		bool found;
+
+		if (!full)
+			return true; /* looking closer does no harm */
+		stpcpy(stpcpy(full, name), sidecars[i]);
+		found = names_has(names, full);
+		free(full);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+struct walk {
+	const struct sqlite_source *source;
+	bool force;
+	struct sqlite_listing *listing;
+	struct still_error *err;
+};
+
+static int check_sidecars(const struct walk *walk, const char *rel)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < 2 && rc == 0; i++) {
+		char *full = malloc(strlen(rel) + strlen(sidecars[i]) + 1);
+
+		if (!full)
+			return still_error_nomem(walk->err);
+		stpcpy(stpcpy(full, rel), sidecars[i]);
+		if (faccessat(walk->source->root_fd, full, R_OK, AT_EACCESS) !=
+			0 &&
+		    errno != ENOENT)
+			rc = still_error_sys(walk->err, errno,
+			    "The user who runs stillfs must be able to read "
+			    "the database and its -wal and -shm files.",
+			    "`%s`", full);
+		free(full);
+	}
+	return rc;
+}
+
+/* The refusals that need no lock to be known. The freeze decides again. */
+static int examine(const struct walk *walk, const char *rel, ssize_t n,
+    const uint8_t *header, struct sqlite_found *found)
+{
+	const char *wrong;
+
+	if (strchr(rel, '\n'))
+		return still_error_set(walk->err, STILL_ERR_INVALID, 0,
+		    "xxhsum's lists cannot hold such a name; rename it.",
+		    "database `%s`: the name has a newline in it", rel);
+	if (n == 0)
+		return sqlite_error_rollback(walk->err, rel);
+	if (n < SQLITE_HEADER_BYTES || !sqlite_header_has_magic(header))
+		return sqlite_error_no_database(walk->err, rel);
+	wrong = sqlite_header_parse(header, &found->header);
+	if (wrong)
+		return still_error_set(walk->err, STILL_ERR_CORRUPT, 0,
+		    "Check it with `PRAGMA integrity_check`.",
+		    "page 1 of `%s`: %s", rel, wrong);
+	if (found->header.read_version != 2)
+		return sqlite_error_rollback(walk->err, rel);
+	if (found->st.st_nlink > 1 && !walk->force)
+		return still_error_set(walk->err, STILL_ERR_UNSUPPORTED, 0,
+		    "Opened by its other name it would have another -wal; "
+		    "remove the other link, or say `-o force` if only this "
+		    "name is ever opened.",
+		    "database `%s`: has %llu hard links", rel,
+		    (unsigned long long) found->st.st_nlink);
+	return check_sidecars(walk, rel);
+}
+
+static int add_found(
+    struct sqlite_listing *listing, const struct sqlite_found *found)
+{
+	size_t n = listing->n_found;
+	struct sqlite_found *grown = listing->found;
+
+	if ((n & (n - 1)) == 0) {
+		grown = realloc(grown, (n ? 2 * n : 1) * sizeof(*grown));
+		if (!grown)
+			return STILL_ERR_NOMEM;
+		listing->found = grown;
+	}
+	grown[listing->n_found++] = *found;
+	return 0;
+}
+
+static int add_dir(
+    struct sqlite_listing *listing, const char *rel, const struct stat *st)
+{
+	size_t n = listing->n_dirs;
+	struct sqlite_found_dir *grown = listing->dirs;
+
+	if ((n & (n - 1)) == 0) {
+		grown = realloc(grown, (n ? 2 * n : 1) * sizeof(*grown));
+		if (!grown)
+			return STILL_ERR_NOMEM;
+		listing->dirs = grown;
+	}
+	grown[n].rel = strdup(rel);
+	grown[n].st = *st;
+	if (!grown[n].rel)
+		return STILL_ERR_NOMEM;
+	listing->n_dirs++;
+	return 0;
+}
+
+/* Look at one regular file; `certain`: it is a database by its name. */
+static int visit_file(const struct walk *walk, const char *rel, bool certain)
+{
+	uint8_t header[SQLITE_HEADER_BYTES] = {0};
+	struct sqlite_found found = {0};
+	struct sqlite_file *file = NULL;
+	ssize_t n;
+	int rc;
+
+	rc = sqlite_file_open(
+	    walk->source->root_fd, rel, &file, &found.st, walk->err);
+	if (rc == STILL_ERR_ACCESS)
+		return still_error_set(walk->err, rc, EACCES,
+		    "What cannot be read cannot be backed up; run stillfs as "
+		    "a user who may, or name the databases' own directory.",
+		    "`%s`: Permission denied", rel);
+	if (rc < 0)
+		return rc;
+	n = still_sys_pread(sqlite_file_fd(file), header, sizeof(header), 0);
+	sqlite_file_close(file);
+	if (n < 0)
+		return still_error_sys(walk->err, (int) -n, NULL, "`%s`", rel);
+	if (!certain && (n < 16 || !sqlite_header_has_magic(header)))
+		return 0;
+	rc = examine(walk, rel, n, header, &found);
+	if (rc < 0)
+		return rc;
+	found.rel = strdup(rel);
+	if (found.rel)
+		rc = add_found(walk->listing, &found);
+	if (!found.rel || rc < 0) {
+		free(found.rel);
+		return still_error_nomem(walk->err);
+	}
+	return 0;
+}
+
+static int visit_dir(const struct walk *walk, const char *rel);
+
+static int visit(const struct walk *walk, const struct names *names,
+    const char *dir_rel, const char *name)
+{
+	char *rel = still_path_join(dir_rel, name);
+	struct stat st;
+	int rc = 0;
+
+	if (!rel)
+		return still_error_nomem(walk->err);
+	if (fstatat(walk->source->root_fd, rel, &st, AT_SYMLINK_NOFOLLOW) !=
+	    0) {
+		/* Gone since it was listed: temporary files are. */
+		if (errno != ENOENT)
+			rc = still_error_sys(
+			    walk->err, errno, NULL, "`%s`", rel);
+	} else if (S_ISDIR(st.st_mode)) {
+		if (st.st_dev == walk->source->root_st.st_dev)
+			rc = visit_dir(walk, rel);
+	} else if (S_ISREG(st.st_mode) && !is_sidecar(names, name)) {
+		rc = visit_file(walk, rel, has_sidecar(names, name));
+		if (rc == STILL_ERR_NOTFOUND) {
+			still_error_clear(walk->err);
+			rc = 0;
+		}
+	}
+	free(rel);
+	return rc;
+}
+
+static int visit_dir(const struct walk *walk, const char *rel)
+{
+	struct names names = {0};
+	size_t n_dirs = walk->listing->n_dirs;
+	size_t n_found = walk->listing->n_found;
+	struct stat st;
+	int fd;
+	int rc;
+
+	fd = still_sys_open_beneath(
+	    walk->source->root_fd, *rel ? rel : ".", O_RDONLY | O_DIRECTORY);
+	if (fd == -ENOENT && *rel)
+		return 0;
+	if (fd < 0)
+		return still_error_sys(walk->err, -fd,
+		    "What cannot be read cannot be backed up; run stillfs as "
+		    "a user who may, or name the databases' own directory.",
+		    "directory `%s`", *rel ? rel : walk->source->path);
+	if (fstat(fd, &st) != 0) {
+		rc = still_error_sys(
+		    walk->err, errno, NULL, "directory `%s`", rel);
+		close(fd);
+		return rc;
+	}
+	if (*rel && add_dir(walk->listing, rel, &st) < 0) {
+		close(fd);
+		return still_error_nomem(walk->err);
+	}
+	rc = names_read(fd, rel, &names, walk->err);
+	for (size_t i = 0; rc == 0 && i < names.n; i++)
+		rc = visit(walk, &names, rel, names.name[i]);
+	names_release(&names);
+	/* A directory that leads to no database is not part of a snapshot. */
+	if (rc == 0 && walk->listing->n_found == n_found)
+		while (walk->listing->n_dirs > n_dirs)
+			free(walk->listing->dirs[--walk->listing->n_dirs].rel);
+	return rc;
+}
+
+static int compare_found(const void *a, const void *b)
+{
+	return strcmp(((const struct sqlite_found *) a)->rel,
+	    ((const struct sqlite_found *) b)->rel);
+}
+
+int sqlite_source_list(const struct sqlite_source *source, bool force,
+    struct sqlite_listing *ret, struct still_error *err)
+{
+	struct sqlite_listing listing = {0};
+	struct walk walk = {source, force, &listing, err};
+	int rc;
+
+	if (source->is_file)
+		rc = visit_file(&walk, still_path_base(source->path), true);
+	else
+		rc = visit_dir(&walk, "");
+	if (rc == 0 && listing.n_found == 0)
+		rc = still_error_set(err, STILL_ERR_NOTFOUND, 0,
+		    "A database is a file with SQLite's header, or with a -wal "
+		    "beside it; links are not followed and other file systems "
+		    "not entered.",
+		    "source `%s`: no database in it", source->path);
+	if (rc < 0) {
+		sqlite_listing_release(&listing);
+		return rc;
+	}
+	qsort(listing.found, listing.n_found, sizeof(*listing.found),
+	    compare_found);
+	*ret = listing;
+	return 0;
+}
+
+void sqlite_listing_release(struct sqlite_listing *listing)
+{
+	for (size_t i = 0; i < listing->n_found; i++)
+		free(listing->found[i].rel);
+	for (size_t i = 0; i < listing->n_dirs; i++)
+		free(listing->dirs[i].rel);
+	free(listing->found);
+	free(listing->dirs);
+	*listing = (struct sqlite_listing){0};
+}

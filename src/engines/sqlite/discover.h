@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * discover: which files below a source are databases, and may be backed up.
+ *
+ * A source is one database file, or a directory. In a directory a regular file
+ * is a database when it begins with SQLite's magic or has a file beside it
+ * whose name is its own plus -wal, -shm or -journal. Symbolic links are not
+ * followed, other file systems not entered. What cannot be looked into is an
+ * error, because a database that is silently left out is a bad backup.
+ */
+#ifndef SQLITE_DISCOVER_H
+#define SQLITE_DISCOVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "engines/engine.h"
+#include "engines/sqlite/format.h"
+
+struct sqlite_found {
+	char *rel; /* owned; below the source's directory */
+	struct stat st;
+	struct sqlite_header header; /* as it stands in the file */
+};
+
+struct sqlite_found_dir {
+	char *rel; /* owned */
+	struct stat st;
+};
+
+struct sqlite_source {
+	char *path; /* owned; resolved; what the user named */
+	char *root; /* owned; the directory that `rel` starts from */
+	int root_fd;
+	bool is_file;        /* the source is one database */
+	struct stat st;      /* of `path` */
+	struct stat root_st; /* of `root` */
+};
+
+struct sqlite_listing {
+	struct sqlite_found *found; /* owned; sorted by rel */
+	size_t n_found;
+	struct sqlite_found_dir *dirs; /* owned; those that lead to a database;
+					  parents first */
+	size_t n_dirs;
+};
+
+#define SQLITE_SOURCE_INIT    \
+	{                     \
+		.root_fd = -1 \
+	}
+
+/* Resolve `source` and open its directory. Refuses network and FUSE file
+ * systems unless `force`. Reads the disk. */
+int sqlite_source_open(const char *source, bool force,
+    struct sqlite_source *ret, struct still_error *err);
+void sqlite_source_close(struct sqlite_source *source);
+
+/*
+ * List every database, each examined: NOTFOUND when there is none, ACCESS,
+ * UNSUPPORTED (rollback journal, no SQLite file, hard links unless `force`),
+ * INVALID (a name that no checksum list can hold). Reads the disk; keeps
+ * nothing open.
+ */
+int sqlite_source_list(const struct sqlite_source *source, bool force,
+    struct sqlite_listing *ret, struct still_error *err);
+void sqlite_listing_release(struct sqlite_listing *listing);
+
+/* The messages that discovery and freeze share. */
+int sqlite_error_rollback(struct still_error *err, const char *rel);
+int sqlite_error_no_database(struct still_error *err, const char *rel);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "core/instance.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+const char *still_version(void)
+{
+	return PACKAGE_VERSION;
+}
+
+int still_instance_attach_engine(const struct still_engine *engine,
+    const char *source, const struct still_options *options,
+    struct still_instance **ret, struct still_error *err)
+{
+	struct still_attach_options attach = {
+	    .force = options->force,
+	    .freeze_limit_ns = (int64_t) options->freeze_ms * 1000000,
+	};
+	struct still_instance *instance = calloc(1, sizeof(*instance));
+	int rc;
+
+	if (!instance)
+		return still_error_nomem(err);
+	rc = still_engine_attach(
+	    engine, source, &attach, &instance->engine, err);
+	if (rc < 0) {
+		free(instance);
+		return rc;
+	}
+	*ret = instance;
+	return 0;
+}
+
+static int no_engine(const char *source, const struct still_options *options,
+    struct still_error *err)
+{
+	const char *const *names = still_engine_names();
+	struct still_buf list = STILL_BUF_INIT;
+	bool known = !options->engine;
+
+	for (; *names; names++) {
+		still_buf_printf(&list, "%s%s", list.len ? ", " : "", *names);
+		known |= options->engine &&
+		    strcmp(*names, options->engine) == 0;
+	}
+	if (known)
+		still_error_set(err, STILL_ERR_INVALID, 0,
+		    "Name a SQLite database, or a directory with databases.",
+		    "source `%s`: no engine knows this kind of source", source);
+	else
+		still_error_set(err, STILL_ERR_INVALID, 0,
+		    "Leave the option out, or use one that was built in.",
+		    "engine `%s`: is not one of: %s", options->engine,
+		    list.data ? list.data : "");
+	still_buf_release(&list);
+	return STILL_ERR_INVALID;
+}
+
+int still_instance_attach(const char *source,
+    const struct still_options *options, struct still_instance **ret,
+    struct still_error *err)
+{
+	const struct still_engine *engine = still_engine_find(
+	    options->engine, source);
+
+	if (!engine)
+		return no_engine(source, options, err);
+	return still_instance_attach_engine(engine, source, options, ret, err);
+}
+
+void still_instance_detach(struct still_instance *instance)
+{
+	if (!instance)
+		return;
+	still_engine_detach(instance->engine);
+	free(instance);
+}
+
+void still_instance_describe(
+    struct still_instance *instance, struct still_instance_info *ret)
+{
+	struct still_description description;
+
+	still_engine_describe(instance->engine, &description);
+	*ret = (struct still_instance_info){
+	    .source = description.source,
+	    .engine = instance->engine->engine->name,
+	    .engine_version = description.engine_version,
+	    .n_databases = description.n_databases,
+	    .dir_mode = description.dir_mode,
+	    .uid = description.uid,
+	    .gid = description.gid,
+	};
+}

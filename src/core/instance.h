@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * instance: an engine's instance behind the public handle. Its functions are in
+ * still.h; tests attach an engine of their own.
+ */
+#ifndef STILL_CORE_INSTANCE_H
+#define STILL_CORE_INSTANCE_H
+
+#include "engines/engine.h"
+#include "still.h"
+
+struct still_instance {
+	struct still_engine_instance *engine; /* owned */
+};
+
+/* As still_instance_attach(), with the engine given. */
+int still_instance_attach_engine(const struct still_engine *engine,
+    const char *source, const struct still_options *options,
+    struct still_instance **ret, struct still_error *err);
+
+#endif

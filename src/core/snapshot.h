@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * snapshot: the immutable tree of one session, and the builder that an engine's
+ * freeze fills (its calls are declared in engines/engine.h).
+ *
+ * The entries are one array, breadth first: by depth, then by path with '/'
+ * lower than any other byte. So the children of a directory stand together,
+ * sorted by name; a name is found by bisection; and "verify", which closes a
+ * set, comes after "backup.json", "data" and "tablespaces" in every listing.
+ *
+ * Threads: built by one, then constant.
+ */
+#ifndef STILL_CORE_SNAPSHOT_H
+#define STILL_CORE_SNAPSHOT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "core/source.h"
+#include "engines/engine.h"
+#include "still.h"
+
+#define STILL_SEAL_PATH "verify/XXH128SUMS"
+#define STILL_MANIFEST_PATH "backup.json"
+
+struct still_node; /* an entry that has no index yet */
+
+struct still_damage {
+	char *object; /* owned */
+	struct still_error what;
+};
+
+struct still_builder {
+	struct still_node *nodes; /* owned */
+	size_t n_nodes;
+	uint64_t n_files; /* of the engine */
+	uint64_t n_bytes;
+	json_t *databases; /* owned; an array */
+	const char *cut;
+	int64_t cut_first_ns;
+	int64_t cut_last_ns;
+	const char *verified;
+	struct still_damage *damages; /* owned */
+	size_t n_damages;
+	uint32_t dir_mode; /* for what the engine does not hand over */
+	uid_t uid;
+	gid_t gid;
+};
+
+struct still_snapshot {
+	struct still_entry *entries;  /* owned, with their paths */
+	struct still_source *sources; /* owned; one per entry */
+	uint32_t n;
+	uint32_t seal; /* index of verify/XXH128SUMS */
+};
+
+int still_builder_init(struct still_builder *builder, uint32_t dir_mode,
+    uid_t uid, gid_t gid, struct still_error *err);
+void still_builder_release(struct still_builder *builder);
+
+/*
+ * Add backup.json, whose text `manifest` is (taken over, also on failure), and
+ * the seal; sort; number. Files get the time `time_s`, entry 0 `dir_time_s`.
+ */
+int still_builder_finish(struct still_builder *builder, char *manifest,
+    size_t manifest_len, int64_t time_s, int64_t dir_time_s,
+    struct still_snapshot *ret, struct still_error *err);
+
+/* The child of `parent` called `name`, or 0. */
+uint32_t still_snapshot_find(
+    const struct still_snapshot *snapshot, uint32_t parent, const char *name);
+
+void still_snapshot_release(struct still_snapshot *snapshot);
+
+#endif

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/sys.h"
+#include "fs/log.h"
+#include "fs/mountinfo.h"
+#include "fs/mountpoint.h"
+#include "fs/ops.h"
+#include "fs/state.h"
+#include "fs/tree.h"
+
+/* How long the loop may take to end before the process ends without it: a
+ * handler may hang on a disk. With the watch's delay this is below 2 s. */
+#define STUCK_NS (3 * STILL_NS_PER_S / 2)
+#define KICK_MS 20
+#define TICK_S 1
+
+enum ending {
+	RUNNING,
+	UNMOUNTED,
+	SIGNALLED
+};
+
+struct daemon {
+	const struct fs_options *options;
+	struct fs_state state;
+	struct fuse_session *fuse;
+	dev_t dev;    /* of the mount; 0 while there is none */
+	int ready_fd; /* the waiting parent; -1: nobody waits */
+
+	pthread_t main_thread;
+	pthread_t watch_thread;
+	int signal_fd;
+	int timer_fd;
+	atomic_int ending;      /* enum ending, as the watch sees it */
+	atomic_bool loop_ended; /* set by the main thread */
+	atomic_bool failed;     /* the mount never answered */
+};
+
+/* ---- the watch ----------------------------------------------------------- */
+
+static void tell_parent(struct daemon *daemon)
+{
+	char zero = 0;
+
+	if (daemon->ready_fd < 0)
+		return;
+	while (write(daemon->ready_fd, &zero, 1) < 0 && errno == EINTR)
+		;
+	close(daemon->ready_fd);
+	daemon->ready_fd = -1;
+}
+
+static void detach_stdio(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	fs_log_detach();
+	for (int fd = 0; fd < 3 && null >= 0; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+/* Only when a stat of it is answered, by us, is the mount there. */
+static bool announce(struct daemon *daemon)
+{
+	struct stat st;
+
+	if (stat(daemon->state.mountpoint, &st) != 0 ||
+	    st.st_dev != daemon->dev)
+		return false;
+	still_events_add(daemon->state.events, STILL_LEVEL_INFO, "mounted",
+	    "mountpoint", daemon->state.mountpoint, "source",
+	    daemon->state.info.source, "engine", daemon->state.info.engine,
+	    "databases", still_number(daemon->state.info.n_databases).text,
+	    "version", still_version(), NULL);
+	if (!daemon->options->foreground) {
+		detach_stdio();
+		tell_parent(daemon);
+	}
+	return true;
+}
+
+static void tick(struct daemon *daemon)
+{
+	struct still_session *session = fs_state_serving(&daemon->state);
+	uint64_t expirations;
+
+	if (read(daemon->timer_fd, &expirations, sizeof(expirations)) < 0)
+		return;
+	/* Its failure is remembered and told by the session. */
+	if (session)
+		still_session_keep(session, NULL);
+}
+
+static void drain(int event_fd)
+{
+	eventfd_t count;
+
+	eventfd_read(event_fd, &count);
+}
+
+static enum ending watch_once(struct daemon *daemon, int mounts_fd)
+{
+	struct pollfd fds[] = {
+	    {.fd = daemon->signal_fd, .events = POLLIN},
+	    {.fd = daemon->state.wake_fd, .events = POLLIN},
+	    {.fd = daemon->timer_fd, .events = POLLIN},
+	    {.fd = mounts_fd, .events = POLLPRI},
+	};
+
+	if (poll(fds, 4, -1) < 0)
+		return RUNNING;
+	if (fds[0].revents & POLLIN)
+		return SIGNALLED;
+	if (fds[1].revents & POLLIN) {
+		drain(daemon->state.wake_fd);
+		fs_gate_reap(&daemon->state.begin_gate);
+		fs_gate_reap(&daemon->state.seal_gate);
+	}
+	if (fds[2].revents & POLLIN)
+		tick(daemon);
+	/* At each tick too, should the mount table not have told. */
+	return fs_mountinfo_has(daemon->dev) ? RUNNING : UNMOUNTED;
+}
+
+/* Get the main thread out of libfuse's loop: it looks at the exit flag only
+ * when a signal interrupts its wait. */
+static void end_loop(struct daemon *daemon)
+{
+	int64_t start_ns = still_sys_monotonic_ns();
+	struct still_session *session;
+
+	pthread_mutex_lock(&daemon->state.lock);
+	session = daemon->state.session;
+	pthread_mutex_unlock(&daemon->state.lock);
+	/* Nobody waits any more for what a job is at. */
+	if (session)
+		still_session_cancel(session);
+	while (!atomic_load(&daemon->loop_ended)) {
+		fuse_session_exit(daemon->fuse);
+		pthread_kill(daemon->main_thread, SIGUSR1);
+		still_sys_sleep_ns(KICK_MS * INT64_C(1000000));
+		if (still_sys_monotonic_ns() - start_ns > STUCK_NS) {
+			still_events_add(daemon->state.events,
+			    STILL_LEVEL_ERROR, "stuck", "error",
+			    "a request does not end; leaving without it, the "
+			    "session counts as aborted",
+			    NULL);
+			_exit(EXIT_FAILURE);
+		}
+	}
+}
+
+static void *watch(void *arg)
+{
+	struct daemon *daemon = arg;
+	int mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	enum ending ending = RUNNING;
+
+	if (!announce(daemon)) {
+		atomic_store(&daemon->failed, true);
+		ending = SIGNALLED;
+	}
+	while (ending == RUNNING && !atomic_load(&daemon->loop_ended))
+		ending = watch_once(daemon, mounts_fd);
+	atomic_store(&daemon->ending, ending);
+	end_loop(daemon);
+	if (mounts_fd >= 0)
+		close(mounts_fd);
+	return NULL;
+}
+
+/* ---- setting up ---------------------------------------------------------- */
+
+static void no_op(int signal)
+{
+	(void) signal;
+}
+
+static int system_failed(struct still_error *err, const char *what)
+{
+	return still_error_sys(err, errno, NULL, "%s", what);
+}
+
+/* Signals go to a descriptor; SIGUSR1 only interrupts the main thread. */
+static int set_up_watch(struct daemon *daemon, struct still_error *err)
+{
+	struct itimerspec every = {{TICK_S, 0}, {TICK_S, 0}};
+	struct sigaction interrupt = {.sa_handler = no_op};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigaction(SIGUSR1, &interrupt, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	daemon->timer_fd = timerfd_create(
+	    CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	daemon->state.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (daemon->signal_fd < 0 || daemon->timer_fd < 0 ||
+	    daemon->state.wake_fd < 0 ||
+	    timerfd_settime(daemon->timer_fd, 0, &every, NULL) != 0)
+		return system_failed(err, "setting up the daemon");
+	return 0;
+}
+
+/* Every database costs some descriptors; take what the system gives. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int attach(struct daemon *daemon, struct still_error *err)
+{
+	const struct fs_options *options = daemon->options;
+	struct still_options still = {
+	    .engine = options->engine,
+	    .force = options->force,
+	    .freeze_ms = options->freeze_ms,
+	};
+	struct fs_state *state = &daemon->state;
+	int rc;
+
+	pthread_mutex_init(&state->lock, NULL);
+	fs_gate_init(&state->begin_gate, state, fs_state_begin);
+	fs_gate_init(&state->seal_gate, state, fs_state_seal);
+	state->epoch = 1;
+	state->started_at_ns = still_sys_now_ns();
+	state->events = still_events_new(fs_log_event, NULL);
+	if (!state->events)
+		return still_error_nomem(err);
+	rc = still_instance_attach(
+	    options->source, &still, &state->instance, err);
+	if (rc < 0)
+		return rc;
+	still_instance_describe(state->instance, &state->info);
+	return fs_mountpoint_prepare(options->mountpoint, state->info.source,
+	    options->nonempty, &state->mountpoint, err);
+}
+
+/* In an option list, commas and backslashes need a backslash. */
+static void add_escaped(struct still_buf *buf, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == ',' || *text == '\\')
+			still_buf_str(buf, "\\");
+		still_buf_add(buf, text, 1);
+	}
+}
+
+static int mount_it(struct daemon *daemon, struct still_error *err)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct still_buf list = STILL_BUF_INIT;
+	struct fs_mount mount;
+	int rc = 0;
+
+	if (daemon->options->allow_other)
+		still_buf_str(&list, "allow_other,");
+	if (daemon->options->noexec)
+		still_buf_str(&list, "noexec,");
+	still_buf_str(&list,
+	    "ro,nosuid,nodev,default_permissions,"
+	    "subtype=stillfs,fsname=");
+	add_escaped(&list, daemon->state.info.source);
+	if (list.failed || fuse_opt_add_arg(&args, "stillfs") != 0 ||
+	    fuse_opt_add_arg(&args, "-o") != 0 ||
+	    fuse_opt_add_arg(&args, list.data) != 0 ||
+	    (daemon->options->debug && fuse_opt_add_arg(&args, "-d") != 0)) {
+		rc = still_error_nomem(err);
+	} else {
+		daemon->fuse = fuse_session_new(
+		    &args, &fs_ops, sizeof(fs_ops), &daemon->state);
+		if (!daemon->fuse ||
+		    fuse_session_mount(
+			daemon->fuse, daemon->state.mountpoint) != 0)
+			rc = still_error_set(err, STILL_ERR_FAILED, 0,
+			    "Is the fuse3 package installed, and may this user "
+			    "mount there?",
+			    "mountpoint `%s`: the mount failed",
+			    daemon->state.mountpoint);
+	}
+	fuse_opt_free_args(&args);
+	still_buf_release(&list);
+	if (rc == 0)
+		rc = fs_mountinfo_at(daemon->state.mountpoint, &mount, err);
+	if (rc == 0)
+		daemon->dev = mount.dev;
+	return rc;
+}
+
+/* ---- ending -------------------------------------------------------------- */
+
+/* Only our own mount, and only if it is on top: a lazy umount may have made
+ * room for somebody else's. */
+static bool still_mounted(const struct daemon *daemon)
+{
+	struct fs_mount mount;
+
+	return daemon->dev &&
+	    fs_mountinfo_at(daemon->state.mountpoint, &mount, NULL) == 0 &&
+	    mount.dev == daemon->dev;
+}
+
+/* In this order: outcome, then the instance, then the mount. Forking, as
+ * unmounting may, is harmless only when nothing of the instance is open. */
+static void end(struct daemon *daemon)
+{
+	struct fs_state *state = &daemon->state;
+	enum ending ending = (enum ending) atomic_load(&daemon->ending);
+	bool listed = daemon->dev && fs_mountinfo_has(daemon->dev);
+	bool forced = listed && ending == RUNNING;
+
+	pthread_mutex_lock(&state->lock);
+	if (state->session)
+		still_session_cancel(state->session);
+	pthread_mutex_unlock(&state->lock);
+	fs_gate_stop(&state->begin_gate);
+	fs_gate_stop(&state->seal_gate);
+	if (state->session)
+		still_session_end(state->session, forced);
+	still_session_free(state->session);
+	still_instance_detach(state->instance);
+	state->instance = NULL;
+	if (still_mounted(daemon))
+		fuse_session_unmount(daemon->fuse);
+	still_events_add(state->events, STILL_LEVEL_INFO, "unmounted",
+	    "mountpoint", state->mountpoint, "by",
+	    forced                    ? "force"
+		: ending == SIGNALLED ? "signal"
+				      : "umount",
+	    NULL);
+}
+
+static int serve(struct daemon *daemon, struct still_error *err)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int rc;
+
+	if (!config)
+		return still_error_nomem(err);
+	fuse_loop_cfg_set_max_threads(config, daemon->options->threads);
+	fuse_loop_cfg_set_idle_threads(config, daemon->options->threads);
+	fuse_loop_cfg_set_clone_fd(
+	    config, access("/dev/fuse", R_OK | W_OK) == 0);
+	daemon->main_thread = pthread_self();
+	rc = pthread_create(&daemon->watch_thread, NULL, watch, daemon);
+	if (rc != 0) {
+		fuse_loop_cfg_destroy(config);
+		return still_error_sys(err, rc, NULL, "starting a thread");
+	}
+	/* How it ended is told by the mount table, not by its result. */
+	fuse_session_loop_mt(daemon->fuse, config);
+	fuse_loop_cfg_destroy(config);
+	atomic_store(&daemon->loop_ended, true);
+	eventfd_write(daemon->state.wake_fd, 1);
+	pthread_join(daemon->watch_thread, NULL);
+	end(daemon);
+	if (atomic_load(&daemon->failed))
+		return still_error_set(err, STILL_ERR_FAILED, 0, NULL,
+		    "mountpoint `%s`: the mount does not answer",
+		    daemon->state.mountpoint);
+	return 0;
+}
+
+static void release(struct daemon *daemon)
+{
+	struct fs_state *state = &daemon->state;
+
+	if (daemon->fuse) {
+		if (still_mounted(daemon))
+			fuse_session_unmount(daemon->fuse);
+		fuse_session_destroy(daemon->fuse);
+	}
+	still_instance_detach(state->instance);
+	still_events_free(state->events);
+	free(state->mountpoint);
+	if (daemon->signal_fd >= 0)
+		close(daemon->signal_fd);
+	if (daemon->timer_fd >= 0)
+		close(daemon->timer_fd);
+	if (state->wake_fd >= 0)
+		close(state->wake_fd);
+}
+
+static int run(const struct fs_options *options, int ready_fd)
+{
+	struct daemon daemon = {
+	    .options = options,
+	    .ready_fd = ready_fd,
+	    .signal_fd = -1,
+	    .timer_fd = -1,
+	    .state = {.wake_fd = -1},
+	};
+	struct still_error err = STILL_ERROR_INIT;
+	int rc;
+
+	raise_limits();
+	rc = attach(&daemon, &err);
+	if (rc == 0)
+		rc = set_up_watch(&daemon, &err);
+	if (rc == 0)
+		rc = mount_it(&daemon, &err);
+	if (rc == 0)
+		rc = chdir("/") == 0 ? 0 : system_failed(&err, "chdir to /");
+	if (rc == 0)
+		rc = serve(&daemon, &err);
+	if (rc < 0)
+		fs_log_error(&err);
+	still_error_clear(&err);
+	release(&daemon);
+	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* The parent's part: exit when the daemon says so, or as it exits. */
+static int wait_for(pid_t pid, int fd)
+{
+	char byte;
+	ssize_t n;
+	int status;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return EXIT_SUCCESS;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status)
+							: EXIT_FAILURE;
+}
+
+int fs_daemon_run(const struct fs_options *options)
+{
+	int fds[2];
+	pid_t pid;
+
+	fs_log_open(options->foreground);
+	if (options->foreground)
+		return run(options, -1);
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return EXIT_FAILURE;
+	pid = fork();
+	if (pid < 0)
+		return EXIT_FAILURE;
+	if (pid > 0) {
+		close(fds[1]);
+		return wait_for(pid, fds[0]);
+	}
+	close(fds[0]);
+	setsid();
+	return run(options, fds[1]);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "fs/mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "fs/mountinfo.h"
+
+extern char **environ;
+
+static bool is_dead(int sys_errno)
+{
+	return sys_errno == ENOTCONN || sys_errno == ECONNABORTED;
+}
+
+static int detach(const char *path)
+{
+	/* posix_spawn(3) promises not to write to them. */
+	const char *argv[] = {"fusermount3", "-u", "-z", "-q", path, NULL};
+	pid_t pid;
+	int status;
+
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	if (posix_spawnp(
+		&pid, argv[0], NULL, NULL, (char *const *) argv, environ) != 0)
+		return -1;
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+/* realpath(3) may stumble over the dead mount itself. */
+static char *resolve(const char *mountpoint)
+{
+	char *path = realpath(mountpoint, NULL);
+	char *copy;
+	char *slash;
+
+	if (path || !is_dead(errno))
+		return path;
+	copy = strdup(mountpoint);
+	if (!copy)
+		return NULL;
+	while ((slash = strrchr(copy, '/')) && slash > copy && !slash[1])
+		*slash = '\0';
+	slash = strrchr(copy, '/');
+	if (slash)
+		*slash = '\0';
+	path = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+	if (path) {
+		char *full = still_path_join(path, slash ? slash + 1 : copy);
+
+		free(path);
+		path = full;
+	}
+	free(copy);
+	return path;
+}
+
+/* Whatever is mounted at `path`: gone, harmless, or a refusal. */
+static int clear_the_way(const char *path, struct still_error *err)
+{
+	for (;;) {
+		struct fs_mount mount;
+		struct stat st;
+		bool ours;
+		int sys_errno;
+
+		if (fs_mountinfo_at(path, &mount, NULL) < 0)
+			return 0;
+		ours = strcmp(mount.fstype, "fuse.stillfs") == 0;
+		sys_errno = stat(path, &st) == 0 ? 0 : errno;
+		if (ours && !is_dead(sys_errno))
+			return still_error_set(err, STILL_ERR_BUSY, 0,
+			    "Unmount it first, or choose another mountpoint.",
+			    "mountpoint `%s`: a stillfs is mounted there "
+			    "already",
+			    path);
+		if (!ours && is_dead(sys_errno))
+			return still_error_set(err, STILL_ERR_BUSY, 0,
+			    "Detach it with `umount -l`, if nobody needs it.",
+			    "mountpoint `%s`: a dead mount (%s) is in the way",
+			    path, mount.fstype);
+		if (!ours)
+			return 0;
+		if (detach(path) < 0)
+			return still_error_set(err, STILL_ERR_BUSY, 0,
+			    "Detach it with `umount -l`.",
+			    "mountpoint `%s`: a dead stillfs is in the way and "
+			    "cannot be detached",
+			    path);
+	}
+}
+
+/* Is `dir` one of `path` and the directories above it? */
+static bool among_ancestors(const struct stat *dir, const char *path)
+{
+	char *walk = strdup(path);
+	bool found = false;
+
+	while (walk && !found) {
+		struct stat st;
+		char *slash;
+
+		found = stat(*walk ? walk : "/", &st) == 0 &&
+		    st.st_ino == dir->st_ino && st.st_dev == dir->st_dev;
+		if (!*walk)
+			break;
+		slash = strrchr(walk, '/');
+		*(slash ? slash : walk) = '\0';
+	}
+	free(walk);
+	return found;
+}
+
+static int check_overlap(const char *path, const struct stat *st,
+    const char *source, struct still_error *err)
+{
+	const char *hint = "Choose a directory that has nothing to do with the "
+			   "source, such as one below /mnt.";
+	struct stat source_st;
+
+	if (stat(source, &source_st) != 0)
+		return still_error_sys(err, errno, NULL, "source `%s`", source);
+	if (source_st.st_ino == st->st_ino && source_st.st_dev == st->st_dev)
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "mountpoint `%s`: is the source", path);
+	if (among_ancestors(&source_st, path))
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "mountpoint `%s`: lies in the source `%s`", path, source);
+	if (among_ancestors(st, source))
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "mountpoint `%s`: lies above the source `%s`", path,
+		    source);
+	return 0;
+}
+
+static int check_empty(const char *path, struct still_error *err)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	bool empty = true;
+
+	if (!dir)
+		return still_error_sys(
+		    err, errno, NULL, "mountpoint `%s`", path);
+	while (empty && (entry = readdir(dir)))
+		empty = strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0;
+	closedir(dir);
+	if (empty)
+		return 0;
+	return still_error_set(err, STILL_ERR_INVALID, 0,
+	    "Its files would be hidden; choose an empty directory, or say "
+	    "`-o nonempty`.",
+	    "mountpoint `%s`: is not empty", path);
+}
+
+int fs_mountpoint_prepare(const char *mountpoint, const char *source,
+    bool nonempty, char **ret, struct still_error *err)
+{
+	char *path = resolve(mountpoint);
+	struct stat st;
+	int rc;
+
+	if (!path)
+		return still_error_sys(err, errno, "Make the directory first.",
+		    "mountpoint `%s`", mountpoint);
+	rc = clear_the_way(path, err);
+	if (rc == 0 && stat(path, &st) != 0)
+		rc = still_error_sys(err, errno, NULL, "mountpoint `%s`", path);
+	if (rc == 0 && !S_ISDIR(st.st_mode))
+		rc = still_error_set(err, STILL_ERR_INVALID, 0,
+		    "Make a directory for it.",
+		    "mountpoint `%s`: is not a directory", path);
+	if (rc == 0)
+		rc = check_overlap(path, &st, source, err);
+	if (rc == 0 && !nonempty)
+		rc = check_empty(path, err);
+	if (rc < 0) {
+		free(path);
+		return rc;
+	}
+	*ret = path;
+	return 0;
+}

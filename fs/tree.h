@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree: which number means what.
+ *
+ * TWO KINDS OF NUMBERS. A node id is what the kernel calls an entry by; it must
+ * never mean two things, because caches and open directories outlive sessions.
+ * An inode number is what people and tools see in st_ino; it must be the same
+ * tomorrow, because tools compare it. So:
+ *
+ *	node 1               the mount's root
+ *	nodes 2, 3, ...      the live files in the root: status, events ...
+ *	node epoch<<32 | i   entry i of the epoch's session; entry 0 is backup/
+ *
+ * An epoch is one session that could be seen, counted from 1 for each mount;
+ * before anything is frozen backup/ belongs to the epoch to come, so that to
+ * look at it begins nothing. A node of another epoch than the present one is
+ * stale. Inode numbers are hashes of paths (struct still_entry).
+ *
+ * Entries are constant, so the kernel need not be asked twice: long timeouts,
+ * no bookkeeping of its forgets. Live files and backup/ itself have none.
+ *
+ * Pure functions; any thread.
+ */
+#ifndef FS_TREE_H
+#define FS_TREE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "still.h"
+
+enum fs_node {
+	FS_NODE_ROOT = 1,
+	FS_NODE_LIVE_FIRST = 2,
+};
+
+/* Files of the root that tell of the present; rendered when opened. */
+enum fs_live {
+	FS_LIVE_STATUS,
+	FS_LIVE_STATUS_JSON,
+	FS_LIVE_EVENTS,
+	FS_LIVE_COUNT
+};
+
+#define FS_BACKUP "backup"
+
+/* "status" ... Static. */
+const char *fs_live_name(enum fs_live live);
+
+static inline uint64_t fs_node_of(uint32_t epoch, uint32_t index)
+{
+	return (uint64_t) epoch << 32 | index;
+}
+
+static inline bool fs_node_is_entry(uint64_t node)
+{
+	return node >> 32 != 0;
+}
+
+static inline uint32_t fs_node_epoch(uint64_t node)
+{
+	return (uint32_t) (node >> 32);
+}
+
+static inline uint32_t fs_node_index(uint64_t node)
+{
+	return (uint32_t) node;
+}
+
+static inline bool fs_node_is_live(uint64_t node)
+{
+	return node >= FS_NODE_LIVE_FIRST &&
+	    node < FS_NODE_LIVE_FIRST + FS_LIVE_COUNT;
+}
+
+/* How long the kernel may remember what a session shows, in seconds. */
+#define FS_TIMEOUT_SESSION 86400.0
+
+/* Attributes, whole. `time_s`: when the mount was made. */
+void fs_stat_root(
+    const struct still_instance_info *info, int64_t time_s, struct stat *ret);
+void fs_stat_live(const struct still_instance_info *info, enum fs_live live,
+    int64_t time_s, struct stat *ret);
+/* backup/ before its session exists. */
+void fs_stat_backup(
+    const struct still_instance_info *info, int64_t time_s, struct stat *ret);
+void fs_stat_entry(const struct still_entry *entry, struct stat *ret);
+
+#endif

@@ -77,15 +77,11 @@ static bool is_plain(const char *text)
 	return true;
 }
 
-void still_buf_word(struct still_buf *buf, const char *text)
+static void add_escaped(
+    struct still_buf *buf, const char *text, const char *with_backslash)
 {
 	const unsigned char *p = (const unsigned char *) text;
 
-	if (is_plain(text)) {
-		still_buf_str(buf, text);
-		return;
-	}
-	still_buf_str(buf, "\"");
 	while (*p) {
 		size_t n = still_utf8_char_bytes((const char *) p);
 
@@ -93,13 +89,28 @@ void still_buf_word(struct still_buf *buf, const char *text)
 			still_buf_printf(buf, "\\x%02x", *p);
 			n = 1;
 		} else {
-			if (*p == '"' || *p == '\\')
+			if (strchr(with_backslash, *p))
 				still_buf_str(buf, "\\");
 			still_buf_add(buf, p, n);
 		}
 		p += n;
 	}
+}
+
+void still_buf_word(struct still_buf *buf, const char *text)
+{
+	if (is_plain(text)) {
+		still_buf_str(buf, text);
+		return;
+	}
 	still_buf_str(buf, "\"");
+	add_escaped(buf, text, "\"\\");
+	still_buf_str(buf, "\"");
+}
+
+void still_buf_line(struct still_buf *buf, const char *text)
+{
+	add_escaped(buf, text, "");
 }
 
 char *still_buf_take(struct still_buf *buf, size_t *ret_len)

@@ -39,6 +39,10 @@ void still_buf_printf(struct still_buf *buf, const char *fmt, ...)
  */
 void still_buf_word(struct still_buf *buf, const char *text);
 
+/* Append `text` so that it stays on one line and is valid UTF-8: the bytes that
+ * still_buf_word() escapes are escaped alike, quotes and backslashes stay. */
+void still_buf_line(struct still_buf *buf, const char *text);
+
 /* Hand the bytes to the caller, who frees them; the buffer is empty then.
  * NULL when an append failed. */
 char *still_buf_take(struct still_buf *buf, size_t *ret_len);

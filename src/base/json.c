@@ -31,6 +31,19 @@ int still_json_set_name(json_t *object, const char *key, const char *name)
 	return rc;
 }
 
+int still_json_set_text(json_t *object, const char *key, const char *text)
+{
+	struct still_buf line = STILL_BUF_INIT;
+	int rc = -1;
+
+	still_buf_line(&line, text);
+	if (!line.failed)
+		rc = json_object_set_new(
+		    object, key, json_string(line.data ? line.data : ""));
+	still_buf_release(&line);
+	return rc;
+}
+
 int still_json_set_time(json_t *object, const char *key, int64_t time_ns)
 {
 	char text[STILL_TIME_TEXT_BYTES];

@@ -17,6 +17,10 @@
  * or -1 without memory. */
 int still_json_set_name(json_t *object, const char *key, const char *name);
 
+/* Set `key` to a text for people, with what is not valid UTF-8 or would break
+ * the line escaped as \xHH. 0 or -1. */
+int still_json_set_text(json_t *object, const char *key, const char *text);
+
 /* Set `key` to an RFC 3339 time in UTC with nanoseconds. 0 or -1. */
 int still_json_set_time(json_t *object, const char *key, int64_t time_ns);
 

@@ -24,16 +24,24 @@ int still_sys_open_beneath(int dirfd, const char *path, int flags)
 	    .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	int injected = fault(STILL_SYS_OPEN);
+	int tries = 0;
 	long fd;
 
 	if (injected)
 		return -injected;
 	if (path[0] != '/')
 		how.resolve |= RESOLVE_BENEATH;
-	do
+	for (;;) {
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-	return fd < 0 ? -errno : (int) fd;
+		if (fd >= 0)
+			return (int) fd;
+		/* EAGAIN: a rename raced with the walk, or somebody holds a
+		 * lease, which may last. */
+		if (errno != EINTR && (errno != EAGAIN || ++tries > 20))
+			return -errno;
+		if (errno == EAGAIN)
+			still_sys_sleep_ns(5 * 1000 * 1000);
+	}
 }
 
 int still_sys_fstat(int fd, struct stat *ret_st)

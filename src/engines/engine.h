@@ -14,8 +14,8 @@
  *	  freeze ... thaw, as often as wanted
  *	detach
  *
- * Between attach and freeze, and after thaw, an engine holds nothing in the
- * instance: no connection, no lock, no descriptor. Between freeze and thaw the
+ * Between attach and freeze, and after thaw, an engine holds nothing of the
+ * databases: no connection, no lock, no descriptor of their files. Between freeze and thaw the
  * bytes, sizes and attributes of every object handed to the builder are
  * constant; an engine that can no longer promise this says STILL_ERR_LOST from
  * `keep` and from every later `read`.
@@ -24,10 +24,10 @@
  * and never exits. Later operations of the contract (truncate, apply, check)
  * join this table as optional members when the core first calls them.
  *
- * Threads: match, attach, describe, freeze, keep, thaw and detach of one
- * instance are called by one thread at a time; `keep` and `thaw` may come from
- * another thread than `freeze`. `read` comes from any number of threads at
- * once, also beside `keep`, never beside `freeze` or `thaw`.
+ * Threads: match, attach, describe, freeze, thaw and detach of one instance
+ * are called by one thread at a time; `thaw` may come from
+ * another thread than `freeze`. `read` and `keep` come from any number of
+ * threads at once, never beside `freeze` or `thaw`.
  */
 #ifndef STILL_ENGINES_ENGINE_H
 #define STILL_ENGINES_ENGINE_H
@@ -113,8 +113,8 @@ struct still_file_spec {
 };
 
 /* STILL_ERR_INVALID for a path with a newline, which no checksum list can
- * name. A path that is handed over twice fails the session when the freeze is
- * done. */
+ * name. A file that is handed over twice fails the session when the freeze is
+ * done; of a directory the first attributes count. */
 int still_builder_file(struct still_builder *builder,
     const struct still_file_spec *spec, struct still_error *err);
 int still_builder_dir(struct still_builder *builder, const char *path,

@@ -310,7 +310,10 @@ static int examine(const struct walk *walk, const char *rel, ssize_t n,
 		    "xxhsum's lists cannot hold such a name; rename it.",
 		    "database `%s`: the name has a newline in it", rel);
 	if (n == 0)
-		return sqlite_error_rollback(walk->err, rel);
+		return still_error_set(walk->err, STILL_ERR_UNSUPPORTED, 0,
+		    "It becomes one with its first table; then switch it with "
+		    "`PRAGMA journal_mode=WAL`.",
+		    "`%s`: is empty, and no database in WAL mode yet", rel);
 	if (n < SQLITE_HEADER_BYTES || !sqlite_header_has_magic(header))
 		return sqlite_error_no_database(walk->err, rel);
 	wrong = sqlite_header_parse(header, &found->header);
@@ -423,8 +426,11 @@ static int visit(const struct walk *walk, const struct names *names,
 	} else if (S_ISDIR(st.st_mode)) {
 		if (st.st_dev == walk->source->root_st.st_dev)
 			rc = visit_dir(walk, rel);
-	} else if (S_ISREG(st.st_mode) && !is_sidecar(names, name)) {
-		rc = visit_file(walk, rel, has_sidecar(names, name));
+	} else if (S_ISREG(st.st_mode)) {
+		/* No sidecar begins with SQLite's magic; a database may have
+		 * the name of one. */
+		rc = visit_file(walk, rel,
+		    !is_sidecar(names, name) && has_sidecar(names, name));
 		if (rc == STILL_ERR_NOTFOUND) {
 			still_error_clear(walk->err);
 			rc = 0;
@@ -479,6 +485,40 @@ static int compare_found(const void *a, const void *b)
 	    ((const struct sqlite_found *) b)->rel);
 }
 
+static int compare_inodes(const void *a, const void *b)
+{
+	const struct sqlite_found *x = *(const struct sqlite_found *const *) a;
+	const struct sqlite_found *y = *(const struct sqlite_found *const *) b;
+
+	if (x->st.st_dev != y->st.st_dev)
+		return x->st.st_dev < y->st.st_dev ? -1 : 1;
+	return x->st.st_ino < y->st.st_ino ? -1 : x->st.st_ino > y->st.st_ino;
+}
+
+/* Hard links and bind mounts: SQLite would give two names one wal-index. No
+ * force helps here. */
+static int refuse_doubles(
+    const struct sqlite_listing *listing, struct still_error *err)
+{
+	const struct sqlite_found **order = calloc(
+	    listing->n_found, sizeof(*order));
+	int rc = 0;
+
+	if (!order)
+		return still_error_nomem(err);
+	for (size_t i = 0; i < listing->n_found; i++)
+		order[i] = &listing->found[i];
+	qsort(order, listing->n_found, sizeof(*order), compare_inodes);
+	for (size_t i = 1; rc == 0 && i < listing->n_found; i++)
+		if (compare_inodes(&order[i - 1], &order[i]) == 0)
+			rc = still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+			    "One database must have one name; remove one.",
+			    "databases `%s` and `%s`: are the same file",
+			    order[i - 1]->rel, order[i]->rel);
+	free(order);
+	return rc;
+}
+
 int sqlite_source_list(const struct sqlite_source *source, bool force,
     struct sqlite_listing *ret, struct still_error *err)
 {
@@ -496,6 +536,8 @@ int sqlite_source_list(const struct sqlite_source *source, bool force,
 		    "beside it; links are not followed and other file systems "
 		    "not entered.",
 		    "source `%s`: no database in it", source->path);
+	if (rc == 0)
+		rc = refuse_doubles(&listing, err);
 	if (rc < 0) {
 		sqlite_listing_release(&listing);
 		return rc;

@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -68,24 +67,41 @@ static struct sqlite_file *adopt(int fd, const struct stat *st)
 	return file;
 }
 
+/* What lies at `path`, without opening it: an O_PATH descriptor carries no
+ * locks, and no device or lease notices. */
+static int look(
+    int dirfd, const char *path, struct stat *st, struct still_error *err)
+{
+	int fd = still_sys_open_beneath(dirfd, path, O_PATH | O_NOFOLLOW);
+	int rc;
+
+	if (fd < 0)
+		return still_error_sys(err, -fd, NULL, "`%s`", path);
+	rc = still_sys_fstat(fd, st);
+	close(fd);
+	if (rc < 0)
+		return still_error_sys(err, -rc, NULL, "`%s`", path);
+	if (!S_ISREG(st->st_mode))
+		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+		    "`%s`: not a regular file", path);
+	return 0;
+}
+
 static int open_locked(int dirfd, const char *path, struct sqlite_file **ret,
     struct stat *st, struct still_error *err)
 {
+	struct sqlite_file *file;
+	int rc = look(dirfd, path, st, err);
 	int fd;
-	int rc;
 
-	/* A referenced inode is not opened again, if we can help it. */
-	if (fstatat(dirfd, path, st, AT_SYMLINK_NOFOLLOW) == 0) {
-		struct sqlite_file *file = find(st);
-
-		if (file) {
-			file->references++;
-			*ret = file;
-			return 0;
-		}
-		if (!S_ISREG(st->st_mode))
-			return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-			    "`%s`: not a regular file", path);
+	if (rc < 0)
+		return rc;
+	/* A referenced inode is not opened again. */
+	file = find(st);
+	if (file) {
+		file->references++;
+		*ret = file;
+		return 0;
 	}
 	fd = still_sys_open_beneath(
 	    dirfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
@@ -126,6 +142,16 @@ int sqlite_file_open(int dirfd, const char *path, struct sqlite_file **ret,
 int sqlite_file_fd(const struct sqlite_file *file)
 {
 	return file->fds[0];
+}
+
+bool sqlite_file_shared(const struct sqlite_file *file)
+{
+	bool shared;
+
+	pthread_mutex_lock(&lock);
+	shared = file->references > 1;
+	pthread_mutex_unlock(&lock);
+	return shared;
 }
 
 void sqlite_file_close(struct sqlite_file *file)

@@ -20,6 +20,7 @@
 #ifndef SQLITE_FILES_H
 #define SQLITE_FILES_H
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
@@ -34,6 +35,9 @@ int sqlite_file_open(int dirfd, const char *path, struct sqlite_file **ret,
 
 /* The descriptor: valid while the reference is held; never close it. */
 int sqlite_file_fd(const struct sqlite_file *file);
+
+/* Is somebody else holding a reference to the same inode? */
+bool sqlite_file_shared(const struct sqlite_file *file);
 
 /* Give the reference back. Accepts NULL. */
 void sqlite_file_close(struct sqlite_file *file);

@@ -21,7 +21,7 @@ static uint32_t get4(const uint8_t *p)
 	    (uint32_t) p[2] << 8 | p[3];
 }
 
-static bool page_size_valid(uint32_t bytes)
+bool sqlite_page_size_valid(uint32_t bytes)
 {
 	return bytes >= SQLITE_PAGE_SIZE_MIN && bytes <= SQLITE_PAGE_SIZE_MAX &&
 	    (bytes & (bytes - 1)) == 0;
@@ -47,7 +47,7 @@ const char *sqlite_header_parse(
 	ret->change_counter = get4(bytes + 24);
 	if (memcmp(bytes + 24, bytes + 92, 4) == 0)
 		ret->n_pages = get4(bytes + 28);
-	if (!page_size_valid(ret->page_size_bytes))
+	if (!sqlite_page_size_valid(ret->page_size_bytes))
 		return "the header names an impossible page size";
 	if (bytes[21] != 64 || bytes[22] != 32 || bytes[23] != 32)
 		return "the header has wrong payload fractions";
@@ -94,7 +94,7 @@ const char *sqlite_wal_header_parse(
 		return "checksum mismatch";
 	if (get4(bytes + 4) != FORMAT_VERSION)
 		return "unknown version";
-	if (!page_size_valid(ret->page_size_bytes))
+	if (!sqlite_page_size_valid(ret->page_size_bytes))
 		return "impossible page size";
 	return NULL;
 }

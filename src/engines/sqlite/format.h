@@ -86,6 +86,9 @@ struct sqlite_header {
 /* Do the first 16 bytes say SQLite? */
 bool sqlite_header_has_magic(const uint8_t bytes[16]);
 
+/* A power of two from 512 to 65536? */
+bool sqlite_page_size_valid(uint32_t bytes);
+
 /* Parse and check. Returns NULL, or what is wrong with it (static text). */
 const char *sqlite_header_parse(
     const uint8_t bytes[SQLITE_HEADER_BYTES], struct sqlite_header *ret);

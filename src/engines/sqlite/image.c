@@ -32,7 +32,9 @@ static int read_file(const struct sqlite_image *image, uint64_t off_bytes,
 {
 	ssize_t n = still_sys_pread(
 	    sqlite_file_fd(image->pin.db), data, len, off_bytes);
+	const char *why = "the database file ends before it";
 	uint64_t end;
+	uint64_t page;
 
 	if (n < 0)
 		return still_error_sys(err, (int) -n,
@@ -44,11 +46,12 @@ static int read_file(const struct sqlite_image *image, uint64_t off_bytes,
 	if ((size_t) n == len)
 		return 0;
 	end = off_bytes + (uint64_t) n;
-	if (end / image->page_size_bytes !=
-	    SQLITE_LOCK_BYTE / image->page_size_bytes)
-		return page_damaged(image,
-		    (uint32_t) (end / image->page_size_bytes) + 1, err,
-		    "the database file ends before it");
+	page = end / image->page_size_bytes;
+	/* Zeros stand for the page with the lock bytes, and for no other. */
+	if (page != SQLITE_LOCK_BYTE / image->page_size_bytes)
+		return page_damaged(image, (uint32_t) page + 1, err, why);
+	if (off_bytes + len > (page + 1) * image->page_size_bytes)
+		return page_damaged(image, (uint32_t) page + 2, err, why);
 	memset(data + n, 0, len - (size_t) n);
 	return 0;
 }
@@ -168,6 +171,14 @@ static int measure(struct sqlite_image *image, struct still_error *err)
 	if (index->max_frame > 0) {
 		image->page_size_bytes = sqlite_index_page_size(index);
 		image->n_pages = index->n_pages;
+		/* Nobody proves the wal-index to us; sizes that would lead
+		 * astray are checked by hand. */
+		if (!sqlite_page_size_valid(image->page_size_bytes) ||
+		    image->n_pages == 0)
+			return still_error_set(err, STILL_ERR_CORRUPT, 0,
+			    "Close all that have the database open, and remove "
+			    "the -shm file: it is made anew.",
+			    "`%s-shm`: names impossible sizes", image->rel);
 		return 0;
 	}
 	/* An empty log: the file alone, as SQLite itself would size it. */
@@ -181,40 +192,43 @@ static int measure(struct sqlite_image *image, struct still_error *err)
 		return page_damaged(image, 1, err, wrong);
 	image->page_size_bytes = header.page_size_bytes;
 	image->n_pages = header.n_pages;
-	if (image->n_pages == 0)
+	if (image->n_pages == 0) /* not known to the header */
 		image->n_pages = (uint32_t) (((uint64_t) st.st_size +
 						 header.page_size_bytes - 1) /
 		    header.page_size_bytes);
 	return 0;
 }
 
-/* Page 1 as of the pin; what is wrong with it goes to `damage`. */
-static void check_page_one(struct sqlite_image *image)
+/* Page 1 as of the pin, and the last page, without which sizes are not what
+ * they seem. Damage goes to `damage`; that they cannot be read fails. */
+static int check_ends(struct sqlite_image *image, struct still_error *err)
 {
 	uint8_t bytes[SQLITE_HEADER_BYTES];
 	const char *wrong;
+	uint8_t last;
+	int rc;
 
-	if (image->damage.code ||
-	    sqlite_image_read(image, 0, bytes, sizeof(bytes), &image->damage) <
-		0)
-		return;
-	wrong = sqlite_header_parse(bytes, &image->header);
-	if (!wrong && image->header.page_size_bytes != image->page_size_bytes)
-		wrong = "its page size is not the log's";
-	if (!wrong && image->header.n_pages > image->n_pages)
-		wrong = "it names more pages than the database has";
-	if (wrong)
-		page_damaged(image, 1, &image->damage, wrong);
-}
-
-/* The last page must be there, or sizes are not what they seem. */
-static void check_last_page(struct sqlite_image *image)
-{
-	uint8_t byte;
-
-	if (!image->damage.code)
-		sqlite_image_read(image, sqlite_image_bytes(image) - 1, &byte,
-		    1, &image->damage);
+	if (image->damage.code)
+		return 0;
+	rc = sqlite_image_read(image, 0, bytes, sizeof(bytes), err);
+	if (rc == 0) {
+		wrong = sqlite_header_parse(bytes, &image->header);
+		if (!wrong &&
+		    image->header.page_size_bytes != image->page_size_bytes)
+			wrong = "its page size is not the log's";
+		if (!wrong && image->header.n_pages > image->n_pages)
+			wrong = "it names more pages than the database has";
+		if (wrong)
+			rc = page_damaged(image, 1, err, wrong);
+	}
+	if (rc == 0)
+		rc = sqlite_image_read(
+		    image, sqlite_image_bytes(image) - 1, &last, 1, err);
+	if (rc != STILL_ERR_CORRUPT)
+		return rc;
+	still_error_copy(&image->damage, err);
+	still_error_clear(err);
+	return 0;
 }
 
 static int refuse_checksum_vfs(
@@ -254,18 +268,16 @@ int sqlite_image_freeze(struct sqlite_image *image,
 		rc = measure(image, err);
 	if (rc == 0)
 		rc = sqlite_walmap_build(&image->pin, image->page_size_bytes,
-		    observer, &image->map, err);
+		    observer, request->cancel, &image->map, err);
 	if (rc == 0)
 		rc = refuse_checksum_vfs(image, err);
-	if (rc < 0) {
-		sqlite_image_release(image);
-		return rc;
-	}
-	if (image->map.damage.code)
+	if (rc == 0 && image->map.damage.code)
 		still_error_copy(&image->damage, &image->map.damage);
-	check_page_one(image);
-	check_last_page(image);
-	return 0;
+	if (rc == 0)
+		rc = check_ends(image, err);
+	if (rc < 0)
+		sqlite_image_release(image);
+	return rc;
 }
 
 void sqlite_image_release(struct sqlite_image *image)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/path.h"
 #include "base/sys.h"
@@ -14,6 +15,7 @@
 
 #define OPTIMISTIC_TRIES 50
 #define BUSY_TIMEOUT_MS 2000
+#define BUSY_WAIT_MS 5
 #define BACKOFF_FIRST_NS 50000
 #define BACKOFF_LAST_NS (3200 * 1000)
 
@@ -120,12 +122,17 @@ static int sqlite_failed(const struct sqlite_pin *pin, sqlite3 *conn, int rc,
 		    "database and its -wal, and to write its -shm file (or "
 		    "the directory, while nobody has the database open).",
 		    "database `%s`: cannot be opened (%s)", rel, text);
-	/* Discovery saw a good header in the file; the log has another one. */
 	case SQLITE_NOTADB:
+		/* Discovery saw a good header in the file, so it is the log
+		 * that has another one. */
+		return still_error_set(err, STILL_ERR_CORRUPT, 0,
+		    "Check the database with `PRAGMA integrity_check`.",
+		    "page 1 of `%s`: has no valid header", rel);
 	case SQLITE_CORRUPT:
 		return still_error_set(err, STILL_ERR_CORRUPT, 0,
-		    "Check it with `PRAGMA integrity_check`.",
-		    "page 1 of `%s`: %s", rel, text);
+		    "Check the database with `PRAGMA integrity_check`; its "
+		    "file may be shorter than its header says.",
+		    "database `%s`: is malformed", rel);
 	case SQLITE_NOMEM:
 		return still_error_nomem(err);
 	default:
@@ -136,8 +143,19 @@ static int sqlite_failed(const struct sqlite_pin *pin, sqlite3 *conn, int rc,
 
 /* ---- opening ----------------------------------------------------------- */
 
-static int open_handle(const struct sqlite_pin *pin,
-    struct sqlite_handle *handle, struct still_error *err)
+/* SQLite's own timeout could not be given up when the freeze is. */
+static int wait_for_lock(void *arg, int n_waits)
+{
+	const struct sqlite_pin *pin = arg;
+
+	if (atomic_load(pin->cancel) || n_waits * BUSY_WAIT_MS >= pin->busy_ms)
+		return 0;
+	still_sys_sleep_ns(BUSY_WAIT_MS * INT64_C(1000000));
+	return 1;
+}
+
+static int open_handle(struct sqlite_pin *pin, struct sqlite_handle *handle,
+    struct still_error *err)
 {
 	sqlite3 *conn = NULL;
 	int moved = 0;
@@ -154,7 +172,7 @@ static int open_handle(const struct sqlite_pin *pin,
 	sqlite3_extended_result_codes(conn, 1);
 	sqlite3_db_config(conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_db_config(conn, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
-	sqlite3_busy_timeout(conn, BUSY_TIMEOUT_MS);
+	sqlite3_busy_handler(conn, wait_for_lock, pin);
 	sqlite3_wal_autocheckpoint(conn, 0);
 	rc = sqlite3_exec(conn, "PRAGMA mmap_size=0", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
@@ -214,8 +232,8 @@ static int begin(const struct sqlite_pin *pin, struct sqlite_handle *handle,
 }
 
 /* Open a handle, and let a first read open the log and map the index. */
-static int open_prepared(const struct sqlite_pin *pin,
-    struct sqlite_handle *handle, struct still_error *err)
+static int open_prepared(struct sqlite_pin *pin, struct sqlite_handle *handle,
+    struct still_error *err)
 {
 	int rc = open_handle(pin, handle, err);
 
@@ -237,6 +255,12 @@ static int sidecar_stat(
 								     : -errno;
 }
 
+/* A -shm that we may only read is mapped all the same, and says so. */
+static bool maps(int rc, void volatile *block)
+{
+	return (rc == SQLITE_OK || rc == SQLITE_READONLY) && block;
+}
+
 static int map_index(
     struct sqlite_pin *pin, int root_fd, struct still_error *err)
 {
@@ -246,7 +270,7 @@ static int map_index(
 
 	rc = file->pMethods->xShmMap(
 	    file, 0, SQLITE_INDEX_BLOCK_BYTES, 0, &block);
-	if (rc != SQLITE_OK || !block)
+	if (!maps(rc, block))
 		return still_error_set(err, STILL_ERR_ACCESS, EACCES,
 		    "The user who runs stillfs must be able to write the -shm "
 		    "file, or an application must have the database open.",
@@ -423,6 +447,45 @@ static int open_log(
 	return rc;
 }
 
+/* What would do harm, or lead astray, if SQLite were let at it. */
+static int check_before_open(
+    const struct sqlite_pin *pin, int root_fd, struct still_error *err)
+{
+	const sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
+	struct stat st;
+
+	/* SQLite finds the wal-index of an inode by the first name it was
+	 * opened with, so two names would share the wrong one. */
+	if (sqlite_file_shared(pin->db))
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+		    "One database must have one name; remove the other link.",
+		    "database `%s`: is the same file as another one", pin->rel);
+	/* SQLite removes the log of an empty database. */
+	if (pin->db_st.st_size == 0)
+		return still_error_set(err, STILL_ERR_AGAIN, 0, NULL,
+		    "database `%s`: became empty while it was opened",
+		    pin->rel);
+	if (vfs &&
+	    strlen(pin->path) + sizeof("-journal") > (size_t) vfs->mxPathname)
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+		    "Use a shorter way to it, such as a bind mount.",
+		    "database `%s`: its path is longer than SQLite can open "
+		    "(%d bytes)",
+		    pin->rel, vfs->mxPathname);
+	/* Who opens an idle database makes the sidecars, and they are his. */
+	if (geteuid() != 0 && geteuid() != pin->db_st.st_uid &&
+	    (sidecar_stat(root_fd, pin->rel, "-wal", &st) < 0 ||
+		sidecar_stat(root_fd, pin->rel, "-shm", &st) < 0))
+		return still_error_set(err, STILL_ERR_ACCESS, EACCES,
+		    "Opening it would leave -wal and -shm files that its owner "
+		    "cannot write; run stillfs as its owner or as root, or "
+		    "while an application has it open.",
+		    "database `%s`: nobody has it open, and it belongs to "
+		    "another user",
+		    pin->rel);
+	return 0;
+}
+
 int sqlite_pin_take(struct sqlite_pin *pin,
     const struct sqlite_pin_request *request, struct still_error *err)
 {
@@ -431,11 +494,17 @@ int sqlite_pin_take(struct sqlite_pin *pin,
 	memset(pin, 0, sizeof(*pin));
 	pin->slot = -1;
 	pin->rel = request->rel;
+	pin->cancel = request->cancel;
+	pin->busy_ms = BUSY_TIMEOUT_MS;
+	if (request->limit_ns < BUSY_TIMEOUT_MS * INT64_C(1000000))
+		pin->busy_ms = (int) (request->limit_ns / 1000000);
 	pin->path = still_path_join(request->root, request->rel);
 	if (!pin->path)
 		return still_error_nomem(err);
 	rc = sqlite_file_open(
 	    request->root_fd, request->rel, &pin->db, &pin->db_st, err);
+	if (rc == 0)
+		rc = check_before_open(pin, request->root_fd, err);
 	if (rc == 0)
 		rc = open_prepared(pin, &pin->reader, err);
 	if (rc == 0)
@@ -461,11 +530,12 @@ uint32_t sqlite_pin_index_page(struct sqlite_pin *pin, uint32_t frame)
 	void volatile *data = NULL;
 	size_t word;
 	int block;
+	int rc;
 
 	sqlite_index_locate(frame, &block, &word);
-	if (file->pMethods->xShmMap(
-		file, block, SQLITE_INDEX_BLOCK_BYTES, 0, &data) != SQLITE_OK ||
-	    !data)
+	rc = file->pMethods->xShmMap(
+	    file, block, SQLITE_INDEX_BLOCK_BYTES, 0, &data);
+	if (!maps(rc, data))
 		return 0;
 	return __atomic_load_n(
 	    (volatile uint32_t *) data + word, __ATOMIC_ACQUIRE);
@@ -493,9 +563,10 @@ int sqlite_pin_check(
 		why = "its -wal file was removed or replaced";
 	else if (pin->slot >= 0 && read_mark(pin, pin->slot) != pin->slot_mark)
 		why = "its read mark was overwritten";
-	/* An empty log gets its salts with its first frame. */
-	else if (pin->slot >= 0 && pin->header.max_frame > 0 &&
-	    index_header(pin, &now) &&
+	/* An empty log gets its salts with its first frame, and read lock 0
+	 * lets a log that is whole in the file be restarted. */
+	else if ((pin->slot >= 0 || pin->backfill < pin->header.max_frame) &&
+	    pin->header.max_frame > 0 && index_header(pin, &now) &&
 	    memcmp(now.salts, pin->header.salts, sizeof(now.salts)) != 0)
 		why = "its log was restarted";
 	if (!why)

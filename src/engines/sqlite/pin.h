@@ -57,8 +57,10 @@ struct sqlite_handle {
 };
 
 struct sqlite_pin {
-	const char *rel; /* borrowed; for messages */
-	char *path;      /* owned; absolute */
+	const char *rel;           /* borrowed; for messages */
+	char *path;                /* owned; absolute */
+	const atomic_bool *cancel; /* borrowed; valid during the freeze */
+	int busy_ms; /* how long SQLite may wait for an exclusive holder */
 
 	struct sqlite_file *db;  /* held from before the connection is opened
 				    until after it is closed */

@@ -19,6 +19,9 @@
 #include "engines/sqlite/discover.h"
 #include "engines/sqlite/image.h"
 
+/* How often a freeze looks for databases anew when one is gone meanwhile. */
+#define FREEZE_LOOKS 5
+
 struct instance {
 	struct still_engine_instance base;
 	struct still_attach_options options;
@@ -215,8 +218,9 @@ static int hand_over(struct sqlite_image *image, struct still_builder *builder,
 	if (rc == 0)
 		rc = still_builder_database(
 		    builder, describe_image(image, path), err);
-	if (rc == 0 && image->damage.code)
-		rc = still_builder_damage(builder, path, &image->damage);
+	if (rc == 0 && image->damage.code &&
+	    still_builder_damage(builder, path, &image->damage) < 0)
+		rc = still_error_nomem(err);
 	free(path);
 	return rc;
 }
@@ -239,16 +243,17 @@ static int hand_over_dirs(const struct instance *instance,
 	return rc;
 }
 
-static int freeze_all(struct instance *instance,
-    const struct still_freeze_request *request, struct still_builder *builder,
-    struct still_error *err)
+/* Pin every database of the listing, one after another. */
+static int pin_all(struct instance *instance,
+    const struct still_freeze_request *request, struct still_error *err)
 {
-	int64_t first_ns = INT64_MAX;
-	int64_t last_ns = 0;
-	int rc = hand_over_dirs(instance, builder, err);
+	size_t n = instance->listing.n_found;
+	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < instance->listing.n_found; i++) {
-		struct sqlite_image *image = &instance->images[i];
+	instance->images = calloc(n, sizeof(*instance->images));
+	if (!instance->images)
+		return still_error_nomem(err);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
 		struct sqlite_pin_request pin_request = {
 		    .root_fd = instance->source.root_fd,
 		    .root = instance->source.root,
@@ -257,23 +262,33 @@ static int freeze_all(struct instance *instance,
 		    .limit_ns = instance->options.freeze_limit_ns,
 		};
 
-		rc = sqlite_image_freeze(
-		    image, &pin_request, &request->observer, err);
+		rc = sqlite_image_freeze(&instance->images[i], &pin_request,
+		    &request->observer, err);
 		if (rc < 0)
 			break;
-		image->lost = &instance->lost;
+		instance->images[i].lost = &instance->lost;
 		instance->n_images = i + 1;
-		rc = hand_over(image, builder, err);
-		if (image->pin.frozen_at_ns < first_ns)
-			first_ns = image->pin.frozen_at_ns;
-		if (image->pin.frozen_at_ns > last_ns)
-			last_ns = image->pin.frozen_at_ns;
 	}
-	if (rc < 0)
-		return rc;
+	return rc;
+}
+
+static int hand_over_all(struct instance *instance,
+    struct still_builder *builder, struct still_error *err)
+{
+	int64_t first_ns = INT64_MAX;
+	int64_t last_ns = 0;
+	int rc = hand_over_dirs(instance, builder, err);
+
+	for (size_t i = 0; rc == 0 && i < instance->n_images; i++) {
+		int64_t at_ns = instance->images[i].pin.frozen_at_ns;
+
+		first_ns = at_ns < first_ns ? at_ns : first_ns;
+		last_ns = at_ns > last_ns ? at_ns : last_ns;
+		rc = hand_over(&instance->images[i], builder, err);
+	}
 	still_builder_cut(builder, "per database", first_ns, last_ns);
 	still_builder_verified(builder, "header+logs");
-	return 0;
+	return rc;
 }
 
 static int sqlite_freeze(struct still_engine_instance *base,
@@ -281,18 +296,22 @@ static int sqlite_freeze(struct still_engine_instance *base,
     struct still_error *err)
 {
 	struct instance *instance = (struct instance *) base;
-	int rc;
+	int rc = STILL_ERR_NOTFOUND;
 
 	assert(!instance->images);
-	rc = list(instance, err);
-	if (rc < 0)
-		return rc;
 	atomic_store(&instance->lost, false);
-	instance->images = calloc(
-	    instance->listing.n_found, sizeof(*instance->images));
-	if (!instance->images)
-		return still_error_nomem(err);
-	rc = freeze_all(instance, request, builder, err);
+	/* A database that vanishes between the look and the lock was removed
+	 * by its application: look again. */
+	for (int i = 0; i < FREEZE_LOOKS && rc == STILL_ERR_NOTFOUND; i++) {
+		sqlite_thaw(base);
+		still_error_clear(err);
+		rc = list(instance, err);
+		if (rc < 0)
+			return rc;
+		rc = pin_all(instance, request, err);
+	}
+	if (rc == 0)
+		rc = hand_over_all(instance, builder, err);
 	if (rc < 0)
 		sqlite_thaw(base);
 	return rc;

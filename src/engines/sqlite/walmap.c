@@ -19,6 +19,7 @@ struct scan {
 	size_t frame_bytes;
 	bool big_endian;
 	const struct still_observer *observer;
+	const atomic_bool *cancel;
 	struct sqlite_walmap *map;
 
 	struct sqlite_checksum stored;   /* of the frame before */
@@ -62,6 +63,10 @@ static int fetch(
 	int64_t n;
 
 	if (frame >= scan->chunk_first + scan->chunk_frames) {
+		if (atomic_load(scan->cancel))
+			return still_error_set(err, STILL_ERR_CANCELLED, 0,
+			    NULL, "`%s-wal`: the scan was stopped",
+			    scan->pin->rel);
 		if (left > scan->chunk_capacity)
 			left = scan->chunk_capacity;
 		n = read_log(scan, scan->chunk, left * scan->frame_bytes,
@@ -249,14 +254,34 @@ static int seed(struct scan *scan, uint32_t first, struct still_error *err)
 	return rc;
 }
 
+/* A log that ends too early is one damage, however much is missing: a
+ * wal-index can name four thousand million frames. */
+static bool ends_early(struct scan *scan)
+{
+	uint32_t last = scan->pin->header.max_frame;
+	struct stat st;
+
+	if (still_sys_fstat(sqlite_file_fd(scan->pin->wal), &st) < 0 ||
+	    (uint64_t) st.st_size >=
+		sqlite_frame_offset(last, scan->page_size_bytes) +
+		    scan->frame_bytes)
+		return false;
+	note_damage(scan, last, "the file ends before it");
+	scan->map->all_damaged = true;
+	return true;
+}
+
 static int scan_frames(struct scan *scan, struct still_error *err)
 {
 	const struct sqlite_index_header *index = &scan->pin->header;
 	uint32_t first = scan->pin->backfill + 1;
 	struct sqlite_frame_header header = {0};
 	bool good = true;
-	int rc = seed(scan, first, err);
+	int rc;
 
+	if (ends_early(scan))
+		return 0;
+	rc = seed(scan, first, err);
 	for (uint32_t f = first; rc == 0 && f <= index->max_frame; f++)
 		rc = scan_frame(scan, f, &good, &header, err);
 	if (rc < 0 || !good)
@@ -301,8 +326,8 @@ static void settle(struct sqlite_walmap *map, uint32_t n_pages)
 }
 
 int sqlite_walmap_build(struct sqlite_pin *pin, uint32_t page_size_bytes,
-    const struct still_observer *observer, struct sqlite_walmap *ret,
-    struct still_error *err)
+    const struct still_observer *observer, const atomic_bool *cancel,
+    struct sqlite_walmap *ret, struct still_error *err)
 {
 	struct sqlite_walmap map = {0};
 	struct scan scan = {
@@ -311,6 +336,7 @@ int sqlite_walmap_build(struct sqlite_pin *pin, uint32_t page_size_bytes,
 	    .frame_bytes = SQLITE_FRAME_HEADER_BYTES + page_size_bytes,
 	    .big_endian = pin->header.big_endian,
 	    .observer = observer,
+	    .cancel = cancel,
 	    .map = &map,
 	};
 	int rc = 0;

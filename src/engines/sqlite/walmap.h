@@ -47,11 +47,11 @@ struct sqlite_walmap {
 
 /*
  * Scan. Damage is no failure of the call: it stands in `ret->damage`. Fails
- * with IO or NOMEM. The caller releases `ret` on success. Reads the log.
+ * with IO, NOMEM or CANCELLED. The caller releases `ret` on success. Reads the log.
  */
 int sqlite_walmap_build(struct sqlite_pin *pin, uint32_t page_size_bytes,
-    const struct still_observer *observer, struct sqlite_walmap *ret,
-    struct still_error *err);
+    const struct still_observer *observer, const atomic_bool *cancel,
+    struct sqlite_walmap *ret, struct still_error *err);
 
 /* The first entry whose page is `page` or a later one, or NULL. */
 const struct sqlite_walmap_entry *sqlite_walmap_from(

@@ -9,7 +9,9 @@
  *	status     the same for people and programs that ask
  *
  * The library neither prints nor exits. Every function that fails fills a
- * `struct still_error` (base/error.h). Blocking is said where it happens.
+ * `struct still_error` (base/error.h), which may be NULL where the detail is not
+ * wanted, except for still_session_begin(), which tells it to the event log.
+ * Blocking is said where it happens.
  */
 #ifndef STILL_H
 #define STILL_H
@@ -96,7 +98,7 @@ struct still_instance_info {
 	const char *source; /* resolved, absolute; borrowed, constant */
 	const char *engine;
 	const char *engine_version;
-	size_t n_databases; /* as of attach or the last freeze */
+	size_t n_databases; /* as of attach */
 	uint32_t dir_mode;  /* of directories that the source does not have */
 	uid_t uid;
 	gid_t gid;
@@ -242,6 +244,7 @@ struct still_session_status {
 	const char *cut;      /* static; NULL before the freeze */
 	int64_t cut_width_ns;
 	const char *verified; /* static; NULL before the freeze */
+	uint32_t databases;   /* in the snapshot */
 	uint32_t files;       /* non-empty ones, the seal among them */
 	uint32_t files_whole; /* served whole */
 	uint64_t bytes;

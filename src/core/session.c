@@ -55,6 +55,7 @@ struct still_session {
 	const char *cut;
 	int64_t cut_width_ns;
 	const char *verified;
+	uint32_t databases;
 	uint32_t files;
 	uint64_t bytes;
 
@@ -97,12 +98,18 @@ struct still_session *still_session_new(
     struct still_instance *instance, struct still_events *events)
 {
 	struct still_session *session = calloc(1, sizeof(*session));
+	pthread_rwlockattr_t attr;
 
 	if (!session)
 		return NULL;
 	session->instance = instance;
 	session->events = events;
-	pthread_rwlock_init(&session->use, NULL);
+	/* Readers that never pause must not keep the session from ending. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(
+	    &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&session->use, &attr);
+	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&session->lock, NULL);
 	make_id(session);
 	return session;
@@ -148,6 +155,18 @@ static bool first_report(struct still_session *session, const char *msg)
 	return true;
 }
 
+/* The first failure is remembered, but what spoils the session stands above
+ * what may pass. */
+static bool spoils(int code)
+{
+	return code == STILL_ERR_CORRUPT || code == STILL_ERR_LOST;
+}
+
+static bool matters_more(int code, int than)
+{
+	return than == 0 || (spoils(code) && !spoils(than));
+}
+
 /* Remember and tell a failure: CORRUPT dooms, LOST loses, others are told. */
 static void note_failure(struct still_session *session, const char *path,
     const struct still_error *what)
@@ -163,7 +182,7 @@ static void note_failure(struct still_session *session, const char *path,
 		session->lost = true;
 		event = "pin-lost";
 	}
-	if (!session->error.code)
+	if (matters_more(what->code, session->error.code))
 		still_error_copy(&session->error, what);
 	tell = first_report(session, still_error_msg(what));
 	if (tell && what->code == STILL_ERR_CORRUPT)
@@ -190,8 +209,8 @@ static void observe(
  * later session could get the same one with other bytes of the same size, and
  * rsync would see no difference: so nothing is handed out before it is over.
  * (The catalog will know the last session's times, and end this wait.) */
-static void wait_for_second(
-    const struct still_session *session, int64_t frozen_at_ns)
+static int wait_for_second(const struct still_session *session,
+    int64_t frozen_at_ns, struct still_error *err)
 {
 	int64_t until_ns = (frozen_at_ns / STILL_NS_PER_S + 1) * STILL_NS_PER_S;
 	int64_t end_ns = still_sys_monotonic_ns() + STILL_NS_PER_S;
@@ -203,6 +222,10 @@ static void wait_for_second(
 
 		still_sys_sleep_ns(left_ns < 20000000 ? left_ns : 20000000);
 	}
+	if (atomic_load(&session->cancel))
+		return still_error_set(err, STILL_ERR_CANCELLED, 0, NULL,
+		    "session %s: was stopped before it served", session->id);
+	return 0;
 }
 
 static int track(struct still_session *session, struct still_error *err)
@@ -242,6 +265,7 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 	session->cut = builder->cut;
 	session->cut_width_ns = builder->cut_last_ns - builder->cut_first_ns;
 	session->verified = builder->verified;
+	session->databases = (uint32_t) json_array_size(builder->databases);
 	pthread_mutex_lock(&session->lock);
 	session->frozen_at_ns = *ret_frozen_at_ns;
 	session->pinned_since_ns = still_sys_monotonic_ns();
@@ -283,15 +307,14 @@ static int build(struct still_session *session,
 	return 0;
 }
 
-static void tell_frozen(struct still_session *session,
-    const struct still_builder *builder, int64_t freeze_ns)
+static void tell_frozen(struct still_session *session, int64_t freeze_ns)
 {
 	still_events_add(session->events, STILL_LEVEL_INFO, "session-frozen",
 	    "session", session->id, "cut", session->cut, "cut_width_ns",
 	    still_number((uint64_t) session->cut_width_ns).text, "freeze_ns",
 	    still_number((uint64_t) freeze_ns).text, "verified",
 	    session->verified, "databases",
-	    still_number(json_array_size(builder->databases)).text, "files",
+	    still_number(session->databases).text, "files",
 	    still_number(session->files).text, "bytes",
 	    still_number(session->bytes).text, NULL);
 }
@@ -318,12 +341,13 @@ int still_session_begin(
 	if (rc == 0) {
 		rc = build(session, &info, dir_time_s, &builder, err);
 		if (rc == 0)
-			tell_frozen(session, &builder,
-			    still_sys_monotonic_ns() - start_ns);
+			tell_frozen(
+			    session, still_sys_monotonic_ns() - start_ns);
 		still_builder_release(&builder);
 	}
+	if (rc == 0)
+		rc = wait_for_second(session, session->frozen_at_ns, err);
 	if (rc == 0) {
-		wait_for_second(session, session->frozen_at_ns);
 		pthread_mutex_lock(&session->lock);
 		session->state = STILL_SERVING;
 		pthread_mutex_unlock(&session->lock);
@@ -673,6 +697,9 @@ enum still_outcome still_session_end(struct still_session *session, bool forced)
 
 	still_session_cancel(session);
 	pthread_rwlock_wrlock(&session->use);
+	/* The moment must have been kept to the end, not to the last tick. */
+	if (check_serving(session, NULL) == 0)
+		keep_locked(session, NULL);
 	pthread_mutex_lock(&session->lock);
 	begun = session->state != STILL_ENDED && session->begun_at_ns;
 	if (session->state != STILL_ENDED) {
@@ -712,6 +739,7 @@ void still_session_status(
 		ret->cut = session->cut;
 		ret->cut_width_ns = session->cut_width_ns;
 		ret->verified = session->verified;
+		ret->databases = session->databases;
 		ret->files = session->files;
 		ret->bytes = session->bytes;
 	}

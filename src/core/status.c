@@ -52,6 +52,13 @@ static bool is_whole(const struct still_session_status *s)
 	return s->seal_served && s->files_whole == s->files;
 }
 
+/* Can this session still become a copy? */
+static bool is_spoilt(const struct still_session_status *s)
+{
+	return s->error.code == STILL_ERR_CORRUPT ||
+	    s->error.code == STILL_ERR_LOST;
+}
+
 /* What a person does next. */
 static const char *advice(const struct still_session_status *s)
 {
@@ -77,6 +84,13 @@ static const char *advice(const struct still_session_status *s)
 		return "everything was served; make sure that your tool "
 		       "reported success, then unmount";
 	return "copy what is left of backup/, verify/ last, then unmount";
+}
+
+/* Of the snapshot, once there is one; otherwise as of the mount. */
+static size_t n_databases(const struct still_mount_status *m)
+{
+	return m->session && m->session->cut ? m->session->databases
+					     : m->instance->n_databases;
 }
 
 static void size_text(struct still_buf *buf, uint64_t bytes)
@@ -109,7 +123,7 @@ static void progress_text(
 		still_buf_str(buf,
 		    s->seal_served && s->sealed ? "served\n"
 			: s->sealed             ? "ready\n"
-			: s->error.code         ? "refused\n"
+			: is_spoilt(s)          ? "refused\n"
 						: "not yet asked for\n");
 	}
 }
@@ -150,25 +164,38 @@ char *still_status_text(const struct still_mount_status *m, size_t *ret_len)
 	still_buf_str(&buf, "source:    ");
 	still_buf_word(&buf, m->instance->source);
 	still_buf_printf(&buf, " (%s %s, %zu database%s)\n",
-	    m->instance->engine, m->instance->engine_version,
-	    m->instance->n_databases, m->instance->n_databases == 1 ? "" : "s");
+	    m->instance->engine, m->instance->engine_version, n_databases(m),
+	    n_databases(m) == 1 ? "" : "s");
 	if (s)
 		session_text(&buf, s);
-	still_buf_printf(&buf, "error:     %s\n",
-	    s && s->error.code ? still_error_msg(&s->error) : "none");
+	still_buf_str(&buf, "error:     ");
+	still_buf_line(
+	    &buf, s && s->error.code ? still_error_msg(&s->error) : "none");
+	still_buf_str(&buf, "\n");
 	if (s && s->error.hint)
 		still_buf_printf(&buf, "hint:      %s\n", s->error.hint);
 	still_buf_printf(&buf, "next:      %s\n", advice(s));
 	return still_buf_take(&buf, ret_len);
 }
 
+/* Messages name files, and a file's name may be anything. */
 static json_t *error_json(const struct still_error *error)
 {
+	json_t *o;
+	int rc;
+
 	if (!error->code)
 		return json_null();
-	return json_pack("{s:s, s:s, s:s?}", "code",
-	    still_error_word(error->code), "message", still_error_msg(error),
-	    "hint", error->hint);
+	o = json_pack("{s:s}", "code", still_error_word(error->code));
+	rc = still_json_set_text(o, "message", still_error_msg(error));
+	if (error->hint)
+		rc |= still_json_set_text(o, "hint", error->hint);
+	else
+		rc |= json_object_set_new(o, "hint", json_null());
+	if (rc == 0)
+		return o;
+	json_decref(o);
+	return NULL;
 }
 
 static int set_time_or_null(json_t *object, const char *key, int64_t time_ns)
@@ -238,8 +265,8 @@ static int fill(json_t *root, const struct still_mount_status *m)
 	    root, "engine", json_string(m->instance->engine));
 	rc |= json_object_set_new(
 	    root, "engine_version", json_string(m->instance->engine_version));
-	rc |= json_object_set_new(root, "databases",
-	    json_integer((json_int_t) m->instance->n_databases));
+	rc |= json_object_set_new(
+	    root, "databases", json_integer((json_int_t) n_databases(m)));
 	rc |= json_object_set_new(root, "session", session_json(s));
 	rc |= json_object_set_new(root, "next", json_string(advice(s)));
 	return rc;

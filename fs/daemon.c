@@ -51,21 +51,58 @@ struct daemon {
 	int timer_fd;
 	atomic_int ending;      /* enum ending, as the watch sees it */
 	atomic_bool loop_ended; /* set by the main thread */
+	atomic_bool ended;      /* likewise, when the session is over too */
+	atomic_bool announced;  /* the mount answers */
 	atomic_bool failed;     /* the mount never answered */
 };
 
+/* ---- our mount ------------------------------------------------------- */
+
+/* The kernel still talks to us: then the device number is ours alone. */
+static bool connected(const struct daemon *daemon)
+{
+	struct pollfd fd = {.fd = fuse_session_fd(daemon->fuse)};
+
+	return fd.fd >= 0 && poll(&fd, 1, 0) >= 0 && !(fd.revents & POLLERR);
+}
+
+/* Is our own mount on top of its place? A lazy umount may have made room for
+ * somebody else's; and once the connection is gone, the next mount may get our
+ * device number: that one is alive, ours is not. */
+static bool still_mounted(const struct daemon *daemon)
+{
+	const char *path = daemon->state.mountpoint;
+	struct fs_mount mount;
+
+	return daemon->dev && fs_mountinfo_at(path, &mount, NULL) == 0 &&
+	    mount.dev == daemon->dev &&
+	    (connected(daemon) || fs_mountpoint_is_dead(path));
+}
+
+/* libfuse leaves a mount alone whose connection was cut (umount -f). */
+static void unmount(const struct daemon *daemon)
+{
+	if (still_mounted(daemon))
+		fuse_session_unmount(daemon->fuse);
+	if (still_mounted(daemon))
+		fs_mountpoint_detach(daemon->state.mountpoint);
+}
+
 /* ---- the watch ----------------------------------------------------------- */
 
-static void tell_parent(struct daemon *daemon)
+/* False when nobody waits any more: who was told to give up must not find a
+ * mount. */
+static bool tell_parent(struct daemon *daemon)
 {
 	char zero = 0;
+	ssize_t n;
 
-	if (daemon->ready_fd < 0)
-		return;
-	while (write(daemon->ready_fd, &zero, 1) < 0 && errno == EINTR)
-		;
+	do
+		n = write(daemon->ready_fd, &zero, 1);
+	while (n < 0 && errno == EINTR);
 	close(daemon->ready_fd);
 	daemon->ready_fd = -1;
+	return n == 1;
 }
 
 static void detach_stdio(void)
@@ -87,16 +124,14 @@ static bool announce(struct daemon *daemon)
 	if (stat(daemon->state.mountpoint, &st) != 0 ||
 	    st.st_dev != daemon->dev)
 		return false;
+	if (!daemon->options->foreground)
+		detach_stdio();
 	still_events_add(daemon->state.events, STILL_LEVEL_INFO, "mounted",
 	    "mountpoint", daemon->state.mountpoint, "source",
 	    daemon->state.info.source, "engine", daemon->state.info.engine,
 	    "databases", still_number(daemon->state.info.n_databases).text,
 	    "version", still_version(), NULL);
-	if (!daemon->options->foreground) {
-		detach_stdio();
-		tell_parent(daemon);
-	}
-	return true;
+	return daemon->options->foreground || tell_parent(daemon);
 }
 
 static void tick(struct daemon *daemon)
@@ -138,8 +173,24 @@ static enum ending watch_once(struct daemon *daemon, int mounts_fd)
 	}
 	if (fds[2].revents & POLLIN)
 		tick(daemon);
-	/* At each tick too, should the mount table not have told. */
-	return fs_mountinfo_has(daemon->dev) ? RUNNING : UNMOUNTED;
+	/* At each tick too, should the mount table not have told. Without a
+	 * connection libfuse's loop ends by itself. */
+	if (!connected(daemon) || fs_mountinfo_has(daemon->dev))
+		return RUNNING;
+	return UNMOUNTED;
+}
+
+/* Locks die with the process, so this harms nobody but the session. */
+static void leave(const struct daemon *daemon)
+{
+	still_events_add(daemon->state.events, STILL_LEVEL_ERROR, "stuck",
+	    "error",
+	    "a request or a job does not end; leaving without it, "
+	    "the session counts as aborted",
+	    NULL);
+	if (still_mounted(daemon))
+		fs_mountpoint_detach(daemon->state.mountpoint);
+	_exit(EXIT_FAILURE);
 }
 
 /* Get the main thread out of libfuse's loop: it looks at the exit flag only
@@ -147,26 +198,17 @@ static enum ending watch_once(struct daemon *daemon, int mounts_fd)
 static void end_loop(struct daemon *daemon)
 {
 	int64_t start_ns = still_sys_monotonic_ns();
-	struct still_session *session;
 
-	pthread_mutex_lock(&daemon->state.lock);
-	session = daemon->state.session;
-	pthread_mutex_unlock(&daemon->state.lock);
 	/* Nobody waits any more for what a job is at. */
-	if (session)
-		still_session_cancel(session);
-	while (!atomic_load(&daemon->loop_ended)) {
-		fuse_session_exit(daemon->fuse);
-		pthread_kill(daemon->main_thread, SIGUSR1);
-		still_sys_sleep_ns(KICK_MS * INT64_C(1000000));
-		if (still_sys_monotonic_ns() - start_ns > STUCK_NS) {
-			still_events_add(daemon->state.events,
-			    STILL_LEVEL_ERROR, "stuck", "error",
-			    "a request does not end; leaving without it, the "
-			    "session counts as aborted",
-			    NULL);
-			_exit(EXIT_FAILURE);
+	fs_state_cancel(&daemon->state);
+	while (!atomic_load(&daemon->ended)) {
+		if (!atomic_load(&daemon->loop_ended)) {
+			fuse_session_exit(daemon->fuse);
+			pthread_kill(daemon->main_thread, SIGUSR1);
 		}
+		still_sys_sleep_ns(KICK_MS * INT64_C(1000000));
+		if (still_sys_monotonic_ns() - start_ns > STUCK_NS)
+			leave(daemon);
 	}
 }
 
@@ -176,7 +218,9 @@ static void *watch(void *arg)
 	int mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	enum ending ending = RUNNING;
 
-	if (!announce(daemon)) {
+	if (announce(daemon)) {
+		atomic_store(&daemon->announced, true);
+	} else {
 		atomic_store(&daemon->failed, true);
 		ending = SIGNALLED;
 	}
@@ -207,6 +251,7 @@ static int set_up_watch(struct daemon *daemon, struct still_error *err)
 	struct itimerspec every = {{TICK_S, 0}, {TICK_S, 0}};
 	struct sigaction interrupt = {.sa_handler = no_op};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t wake;
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -214,6 +259,9 @@ static int set_up_watch(struct daemon *daemon, struct still_error *err)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigemptyset(&wake);
+	sigaddset(&wake, SIGUSR1);
+	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 	sigaction(SIGUSR1, &interrupt, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
 	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
@@ -310,25 +358,17 @@ static int mount_it(struct daemon *daemon, struct still_error *err)
 	}
 	fuse_opt_free_args(&args);
 	still_buf_release(&list);
-	if (rc == 0)
-		rc = fs_mountinfo_at(daemon->state.mountpoint, &mount, err);
+	if (rc < 0)
+		return rc;
+	rc = fs_mountinfo_at(daemon->state.mountpoint, &mount, err);
 	if (rc == 0)
 		daemon->dev = mount.dev;
+	else
+		fuse_session_unmount(daemon->fuse);
 	return rc;
 }
 
 /* ---- ending -------------------------------------------------------------- */
-
-/* Only our own mount, and only if it is on top: a lazy umount may have made
- * room for somebody else's. */
-static bool still_mounted(const struct daemon *daemon)
-{
-	struct fs_mount mount;
-
-	return daemon->dev &&
-	    fs_mountinfo_at(daemon->state.mountpoint, &mount, NULL) == 0 &&
-	    mount.dev == daemon->dev;
-}
 
 /* In this order: outcome, then the instance, then the mount. Forking, as
  * unmounting may, is harmless only when nothing of the instance is open. */
@@ -336,13 +376,9 @@ static void end(struct daemon *daemon)
 {
 	struct fs_state *state = &daemon->state;
 	enum ending ending = (enum ending) atomic_load(&daemon->ending);
-	bool listed = daemon->dev && fs_mountinfo_has(daemon->dev);
-	bool forced = listed && ending == RUNNING;
+	bool forced = ending == RUNNING && still_mounted(daemon);
 
-	pthread_mutex_lock(&state->lock);
-	if (state->session)
-		still_session_cancel(state->session);
-	pthread_mutex_unlock(&state->lock);
+	fs_state_cancel(state);
 	fs_gate_stop(&state->begin_gate);
 	fs_gate_stop(&state->seal_gate);
 	if (state->session)
@@ -350,8 +386,7 @@ static void end(struct daemon *daemon)
 	still_session_free(state->session);
 	still_instance_detach(state->instance);
 	state->instance = NULL;
-	if (still_mounted(daemon))
-		fuse_session_unmount(daemon->fuse);
+	unmount(daemon);
 	still_events_add(state->events, STILL_LEVEL_INFO, "unmounted",
 	    "mountpoint", state->mountpoint, "by",
 	    forced                    ? "force"
@@ -382,8 +417,12 @@ static int serve(struct daemon *daemon, struct still_error *err)
 	fuse_loop_cfg_destroy(config);
 	atomic_store(&daemon->loop_ended, true);
 	eventfd_write(daemon->state.wake_fd, 1);
-	pthread_join(daemon->watch_thread, NULL);
+	/* A loop that never ran leaves the watch asking our own mount. */
+	if (!atomic_load(&daemon->announced))
+		unmount(daemon);
 	end(daemon);
+	atomic_store(&daemon->ended, true);
+	pthread_join(daemon->watch_thread, NULL);
 	if (atomic_load(&daemon->failed))
 		return still_error_set(err, STILL_ERR_FAILED, 0, NULL,
 		    "mountpoint `%s`: the mount does not answer",
@@ -396,8 +435,7 @@ static void release(struct daemon *daemon)
 	struct fs_state *state = &daemon->state;
 
 	if (daemon->fuse) {
-		if (still_mounted(daemon))
-			fuse_session_unmount(daemon->fuse);
+		unmount(daemon);
 		fuse_session_destroy(daemon->fuse);
 	}
 	still_instance_detach(state->instance);

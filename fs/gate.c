@@ -79,7 +79,7 @@ static void *run(void *arg)
 	calls = take_all(gate);
 	gate->running = false;
 	pthread_mutex_unlock(&gate->lock);
-	answer_all(calls, rc < 0 ? fs_errno(rc) : 0);
+	answer_all(calls, rc < 0 ? fs_job_errno(rc) : 0);
 	still_error_clear(&err);
 	pthread_mutex_lock(&gate->lock);
 	gate->threads--;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/sys.h"
 
@@ -78,9 +79,19 @@ void fs_log_event(void *arg, enum still_level level, const char *line)
 	fprintf(stderr, "%s %s\n", time, line);
 }
 
+static void say_line(const char *text)
+{
+	struct still_buf line = STILL_BUF_INIT;
+
+	still_buf_line(&line, text);
+	if (line.data)
+		say(STILL_LEVEL_ERROR, line.data);
+	still_buf_release(&line);
+}
+
 void fs_log_error(const struct still_error *err)
 {
-	say(STILL_LEVEL_ERROR, still_error_msg(err));
+	say_line(still_error_msg(err));
 	if (err->hint)
-		say(STILL_LEVEL_ERROR, err->hint);
+		say_line(err->hint);
 }

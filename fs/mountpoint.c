@@ -23,7 +23,14 @@ static bool is_dead(int sys_errno)
 	return sys_errno == ENOTCONN || sys_errno == ECONNABORTED;
 }
 
-static int detach(const char *path)
+bool fs_mountpoint_is_dead(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) != 0 && is_dead(errno);
+}
+
+int fs_mountpoint_detach(const char *path)
 {
 	/* posix_spawn(3) promises not to write to them. */
 	const char *argv[] = {"fusermount3", "-u", "-z", "-q", path, NULL};
@@ -73,28 +80,27 @@ static int clear_the_way(const char *path, struct still_error *err)
 {
 	for (;;) {
 		struct fs_mount mount;
-		struct stat st;
 		bool ours;
-		int sys_errno;
+		bool dead;
 
 		if (fs_mountinfo_at(path, &mount, NULL) < 0)
 			return 0;
 		ours = strcmp(mount.fstype, "fuse.stillfs") == 0;
-		sys_errno = stat(path, &st) == 0 ? 0 : errno;
-		if (ours && !is_dead(sys_errno))
+		dead = fs_mountpoint_is_dead(path);
+		if (ours && !dead)
 			return still_error_set(err, STILL_ERR_BUSY, 0,
 			    "Unmount it first, or choose another mountpoint.",
 			    "mountpoint `%s`: a stillfs is mounted there "
 			    "already",
 			    path);
-		if (!ours && is_dead(sys_errno))
+		if (!ours && dead)
 			return still_error_set(err, STILL_ERR_BUSY, 0,
 			    "Detach it with `umount -l`, if nobody needs it.",
 			    "mountpoint `%s`: a dead mount (%s) is in the way",
 			    path, mount.fstype);
 		if (!ours)
 			return 0;
-		if (detach(path) < 0)
+		if (fs_mountpoint_detach(path) < 0)
 			return still_error_set(err, STILL_ERR_BUSY, 0,
 			    "Detach it with `umount -l`.",
 			    "mountpoint `%s`: a dead stillfs is in the way and "

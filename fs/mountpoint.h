@@ -23,4 +23,11 @@
 int fs_mountpoint_prepare(const char *mountpoint, const char *source,
     bool nonempty, char **ret, struct still_error *err);
 
+/* Does a mount whose daemon is gone lie at `path`? */
+bool fs_mountpoint_is_dead(const char *path);
+
+/* Take away whatever is on top at `path`, however busy. 0 or -1. Starts
+ * fusermount3 where the privilege is missing. */
+int fs_mountpoint_detach(const char *path);
+
 #endif

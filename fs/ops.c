@@ -45,6 +45,13 @@ int fs_errno(int code)
 	}
 }
 
+int fs_job_errno(int code)
+{
+	int sys_errno = fs_errno(code);
+
+	return sys_errno == ENOENT ? EIO : sys_errno;
+}
+
 static struct fs_state *state_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
@@ -603,6 +610,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &= ~(unsigned) FUSE_CAP_READDIRPLUS_AUTO;
 	if (conn->capable & FUSE_CAP_READDIRPLUS)
 		conn->want |= FUSE_CAP_READDIRPLUS;
+	/* Who waits in a directory must not keep others, unkillable, behind
+	 * the kernel's lock of it. (libfuse 3.14 does not pass this on.) */
+	if (conn->capable & FUSE_CAP_PARALLEL_DIROPS)
+		conn->want |= FUSE_CAP_PARALLEL_DIROPS;
 	/* Replies come from our buffers: a pipe would only add copies. */
 	conn->want &= ~(unsigned) (FUSE_CAP_SPLICE_WRITE |
 	    FUSE_CAP_SPLICE_MOVE | FUSE_CAP_SPLICE_READ);

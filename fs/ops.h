@@ -20,4 +20,8 @@ void fs_ops_repeat(const struct fs_call *call);
 /* The errno for an enum still_err_code. */
 int fs_errno(int code);
 
+/* The same for a job that failed, which is never ENOENT: readdir(3) takes that
+ * for the end of the directory, and an empty copy would look like a good one. */
+int fs_job_errno(int code);
+
 #endif

@@ -30,6 +30,16 @@ int64_t fs_state_backup_time(struct fs_state *state)
 	return time_s;
 }
 
+void fs_state_cancel(struct fs_state *state)
+{
+	/* Under the lock, because a failed session may be replaced. */
+	pthread_mutex_lock(&state->lock);
+	state->ending = true;
+	if (state->session)
+		still_session_cancel(state->session);
+	pthread_mutex_unlock(&state->lock);
+}
+
 int fs_state_begin(struct fs_state *state, struct still_error *err)
 {
 	int64_t time_s = fs_state_backup_time(state);
@@ -46,6 +56,8 @@ int fs_state_begin(struct fs_state *state, struct still_error *err)
 	pthread_mutex_lock(&state->lock);
 	failed = state->session;
 	state->session = session;
+	if (state->ending)
+		still_session_cancel(session);
 	pthread_mutex_unlock(&state->lock);
 	still_session_free(failed);
 	rc = still_session_begin(session, time_s, err);

@@ -35,6 +35,7 @@ struct fs_state {
 	bool serving;
 	uint32_t epoch;
 	int64_t backup_time_s; /* of backup/; 0 until somebody looks */
+	bool ending;           /* no session begins any more */
 };
 
 /* The session that serves, or NULL. Borrowed; valid until the daemon ends. */
@@ -42,6 +43,9 @@ struct still_session *fs_state_serving(struct fs_state *state);
 
 /* The time of backup/, fixed by the first call. */
 int64_t fs_state_backup_time(struct fs_state *state);
+
+/* From now on nothing begins, and what is under way gives up. */
+void fs_state_cancel(struct fs_state *state);
 
 /* Jobs for the gates: blocking, each in a thread of its own. */
 int fs_state_begin(struct fs_state *state, struct still_error *err);

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "tests/lib/fake_engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sys.h"
+
+struct database {
+	size_t number;
+	uint64_t size_bytes;
+	uint64_t seed;
+};
+
+struct instance {
+	struct still_engine_instance base;
+	char *source; /* owned */
+	struct still_database_info infos[STILL_FAKE_DATABASES_MAX];
+	char paths[STILL_FAKE_DATABASES_MAX][32];
+	size_t n_infos;
+	/* Owned; NULL while not frozen. Freed by thaw, so that a sanitizer
+	 * sees whoever reads an object later. */
+	struct database *databases;
+};
+
+struct still_fake still_fake;
+
+/* ---- gates --------------------------------------------------------------- */
+
+static void gate_init(struct still_fake_gate *gate)
+{
+	pthread_mutex_init(&gate->lock, NULL);
+	pthread_cond_init(&gate->changed, NULL);
+	gate->closed = false;
+	gate->n_waiting = 0;
+}
+
+static void gate_set(struct still_fake_gate *gate, bool closed)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->closed = closed;
+	pthread_cond_broadcast(&gate->changed);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void still_fake_gate_close(struct still_fake_gate *gate)
+{
+	gate_set(gate, true);
+}
+
+void still_fake_gate_open(struct still_fake_gate *gate)
+{
+	gate_set(gate, false);
+}
+
+void still_fake_gate_await(struct still_fake_gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	while (gate->n_waiting == 0)
+		pthread_cond_wait(&gate->changed, &gate->lock);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+static void gate_pass(struct still_fake_gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->n_waiting++;
+	pthread_cond_broadcast(&gate->changed);
+	while (gate->closed)
+		pthread_cond_wait(&gate->changed, &gate->lock);
+	gate->n_waiting--;
+	pthread_mutex_unlock(&gate->lock);
+}
+
+/* As above; nobody signals a raised flag, so it is looked at now and then. */
+static void gate_pass_or(
+    struct still_fake_gate *gate, const atomic_bool *cancel)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->n_waiting++;
+	pthread_cond_broadcast(&gate->changed);
+	while (gate->closed && !atomic_load(cancel)) {
+		pthread_mutex_unlock(&gate->lock);
+		still_sys_sleep_ns(1000000);
+		pthread_mutex_lock(&gate->lock);
+	}
+	gate->n_waiting--;
+	pthread_mutex_unlock(&gate->lock);
+}
+
+/* ---- what there is ------------------------------------------------------- */
+
+void still_fake_reset(void)
+{
+	memset(&still_fake, 0, sizeof(still_fake));
+	gate_init(&still_fake.freeze_gate);
+	gate_init(&still_fake.read_gate);
+	still_fake.n_databases = 3;
+	still_fake.size_bytes[0] = 100000;
+	still_fake.size_bytes[1] = 4096;
+	still_fake.size_bytes[2] = 300001;
+	still_fake.seed = 1;
+	still_fake.damaged_at_freeze = -1;
+	still_fake.fault.number = -1;
+	/* Long ago, so that no session waits for its second to be over. */
+	still_fake.cut_first_ns = INT64_C(1700000000) * STILL_NS_PER_S + 250;
+	still_fake.cut_last_ns = INT64_C(1700000000) * STILL_NS_PER_S + 1000;
+}
+
+static void write_path(char *out, size_t len, size_t number)
+{
+	snprintf(out, len, "data/%s%03zu.db", number % 2 ? "sub/" : "", number);
+}
+
+const char *still_fake_path(size_t number)
+{
+	static char path[32];
+
+	write_path(path, sizeof(path), number);
+	return path;
+}
+
+static uint64_t mix(uint64_t z)
+{
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+void still_fake_content(
+    uint64_t seed, size_t number, uint64_t off_bytes, void *data, size_t len)
+{
+	uint64_t base = mix(seed * 1009 + number + 1);
+	uint8_t *out = data;
+
+	while (len > 0) {
+		uint64_t word = mix(base + off_bytes / 8);
+		size_t from = (size_t) (off_bytes % 8);
+		size_t n = 8 - from < len ? 8 - from : len;
+
+		memcpy(out, (uint8_t *) &word + from, n);
+		out += n;
+		off_bytes += n;
+		len -= n;
+	}
+}
+
+/* ---- the contract -------------------------------------------------------- */
+
+static bool fake_match(const char *source)
+{
+	return strncmp(source, "fake:", 5) == 0;
+}
+
+static void fake_look(struct instance *instance)
+{
+	instance->n_infos = still_fake.n_databases;
+	for (size_t i = 0; i < instance->n_infos; i++) {
+		write_path(instance->paths[i], sizeof(instance->paths[i]), i);
+		instance->infos[i] = (struct still_database_info){
+		    .path = instance->paths[i] + strlen("data/"),
+		    .size_bytes = still_fake.size_bytes[i],
+		    .log = "none",
+		};
+	}
+}
+
+static int fake_attach(const char *source,
+    const struct still_attach_options *options,
+    struct still_engine_instance **ret, struct still_error *err)
+{
+	struct instance *instance;
+
+	(void) options;
+	atomic_fetch_add(&still_fake.n_attach, 1);
+	if (still_fake.attach_code)
+		return still_error_set(err, still_fake.attach_code, 0, NULL,
+		    "source `%s`: was told to fail", source);
+	if (strcmp(source, "fake:missing") == 0)
+		return still_error_set(err, STILL_ERR_NOTFOUND, 0, NULL,
+		    "source `%s`: does not exist", source);
+	instance = calloc(1, sizeof(*instance));
+	if (instance)
+		instance->source = strdup(source);
+	if (!instance || !instance->source) {
+		free(instance);
+		return still_error_nomem(err);
+	}
+	instance->base.engine = &still_engine_fake;
+	fake_look(instance);
+	*ret = &instance->base;
+	return 0;
+}
+
+static void fake_describe(
+    struct still_engine_instance *base, struct still_description *ret)
+{
+	struct instance *instance = (struct instance *) base;
+
+	*ret = (struct still_description){
+	    .source = instance->source,
+	    .engine_version = "1.0",
+	    .dir_mode = 0750,
+	    .uid = 4711,
+	    .gid = 4712,
+	    .databases = instance->infos,
+	    .n_databases = instance->n_infos,
+	};
+}
+
+static int hand_over(struct database *database, struct still_builder *builder,
+    struct still_error *err)
+{
+	char path[32];
+	struct still_file_spec spec = {
+	    .path = path,
+	    .size_bytes = database->size_bytes,
+	    .mode = 0666,
+	    .uid = 4713,
+	    .gid = 4714,
+	    .object = database,
+	};
+	int rc;
+
+	write_path(path, sizeof(path), database->number);
+	rc = still_builder_file(builder, &spec, err);
+	if (rc == 0)
+		rc = still_builder_database(builder,
+		    json_pack("{s:s, s:I}", "path", path, "size_bytes",
+			(json_int_t) database->size_bytes),
+		    err);
+	if (rc == 0 && (int) database->number == still_fake.damaged_at_freeze) {
+		struct still_error damage = STILL_ERROR_INIT;
+
+		still_error_set(&damage, STILL_ERR_CORRUPT, 0,
+		    "It was told to be damaged.", "page 1 of `%s`: is damaged",
+		    path);
+		rc = still_builder_damage(builder, path, &damage);
+		still_error_clear(&damage);
+	}
+	return rc;
+}
+
+static int hand_over_all(struct instance *instance,
+    struct still_builder *builder, struct still_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < instance->n_infos; i++) {
+		struct database *database = &instance->databases[i];
+
+		database->number = i;
+		database->size_bytes = still_fake.size_bytes[i];
+		database->seed = still_fake.seed;
+		if (i == 1)
+			rc = still_builder_dir(
+			    builder, "data/sub", 0777, 4715, 4716, err);
+		if (rc == 0)
+			rc = hand_over(database, builder, err);
+	}
+	if (rc == 0 && still_fake.extra_path) {
+		struct still_file_spec spec = {.path = still_fake.extra_path};
+
+		rc = still_builder_file(builder, &spec, err);
+	}
+	still_builder_cut(
+	    builder, "fake", still_fake.cut_first_ns, still_fake.cut_last_ns);
+	still_builder_verified(builder, "nothing");
+	return rc;
+}
+
+static void let_go(struct instance *instance)
+{
+	free(instance->databases);
+	instance->databases = NULL;
+}
+
+static int fake_freeze(struct still_engine_instance *base,
+    const struct still_freeze_request *request, struct still_builder *builder,
+    struct still_error *err)
+{
+	struct instance *instance = (struct instance *) base;
+	int rc;
+
+	assert(!instance->databases);
+	atomic_fetch_add(&still_fake.n_freeze, 1);
+	gate_pass_or(&still_fake.freeze_gate, request->cancel);
+	if (atomic_load(request->cancel))
+		return still_error_set(err, STILL_ERR_CANCELLED, 0, NULL,
+		    "source `%s`: the freeze was stopped", instance->source);
+	if (still_fake.freeze_code)
+		return still_error_set(err, still_fake.freeze_code, 0,
+		    "Tell it otherwise.", "source `%s`: was told to fail",
+		    instance->source);
+	fake_look(instance);
+	instance->databases = calloc(
+	    instance->n_infos + 1, sizeof(*instance->databases));
+	if (!instance->databases)
+		return still_error_nomem(err);
+	rc = hand_over_all(instance, builder, err);
+	if (rc < 0)
+		let_go(instance);
+	return rc;
+}
+
+static int fake_read(struct still_engine_instance *base, void *object,
+    uint64_t off_bytes, void *data, size_t len, struct still_error *err)
+{
+	const struct still_fake_fault *fault = &still_fake.fault;
+	const struct database *database = object;
+
+	assert(((struct instance *) base)->databases);
+	assert(off_bytes < database->size_bytes &&
+	    len <= database->size_bytes - off_bytes);
+	(void) base;
+	atomic_fetch_add(&still_fake.n_read, 1);
+	gate_pass(&still_fake.read_gate);
+	if (atomic_load(&still_fake.lost))
+		return still_error_set(
+		    err, STILL_ERR_LOST, 0, NULL, "the fake moment was lost");
+	if (fault->number == (int) database->number &&
+	    off_bytes < fault->to_bytes && off_bytes + len > fault->from_bytes)
+		return still_error_set(err, fault->code, fault->sys_errno,
+		    "Tell it otherwise.", "database %d: byte %llu is bad",
+		    fault->number, (unsigned long long) fault->from_bytes);
+	still_fake_content(
+	    database->seed, database->number, off_bytes, data, len);
+	return 0;
+}
+
+static int fake_keep(
+    struct still_engine_instance *base, struct still_error *err)
+{
+	(void) base;
+	atomic_fetch_add(&still_fake.n_keep, 1);
+	if (atomic_load(&still_fake.lost))
+		return still_error_set(err, STILL_ERR_LOST, 0,
+		    "Begin another session.", "the fake moment was lost");
+	return 0;
+}
+
+static void fake_thaw(struct still_engine_instance *base)
+{
+	atomic_fetch_add(&still_fake.n_thaw, 1);
+	let_go((struct instance *) base);
+}
+
+static void fake_detach(struct still_engine_instance *base)
+{
+	struct instance *instance = (struct instance *) base;
+
+	atomic_fetch_add(&still_fake.n_detach, 1);
+	let_go(instance);
+	free(instance->source);
+	free(instance);
+}
+
+const struct still_engine still_engine_fake = {
+    .name = "fake",
+    .match = fake_match,
+    .attach = fake_attach,
+    .describe = fake_describe,
+    .freeze = fake_freeze,
+    .read = fake_read,
+    .keep = fake_keep,
+    .thaw = fake_thaw,
+    .detach = fake_detach,
+};

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fake_engine: an engine without databases, that does as a test tells it.
+ *
+ * Its files are a function of (seed, number, offset), so a test knows every
+ * byte without storing one, and a file may be of any size. What goes wrong, and
+ * when, stands in the one `struct still_fake`; there is one instance at a time.
+ *
+ * To be attached with still_instance_attach_engine(), as "fake:" and any text;
+ * "fake:missing" is a source that does not exist.
+ */
+#ifndef TESTS_LIB_FAKE_ENGINE_H
+#define TESTS_LIB_FAKE_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engines/engine.h"
+
+#define STILL_FAKE_DATABASES_MAX 32
+
+/* A place where the engine stands still as long as the gate is closed. */
+struct still_fake_gate {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool closed;
+	unsigned n_waiting;
+};
+
+void still_fake_gate_close(struct still_fake_gate *gate);
+void still_fake_gate_open(struct still_fake_gate *gate);
+/* Blocks until somebody waits at the gate. */
+void still_fake_gate_await(struct still_fake_gate *gate);
+
+/* Reads of database `number` (-1: none) that touch [from, to) fail so. */
+struct still_fake_fault {
+	int number;
+	uint64_t from_bytes;
+	uint64_t to_bytes;
+	int code;
+	int sys_errno;
+};
+
+struct still_fake {
+	/* Set by the test while no call is under way. */
+	size_t n_databases;
+	uint64_t size_bytes[STILL_FAKE_DATABASES_MAX];
+	uint64_t seed;          /* of the content; taken by a freeze */
+	int attach_code;        /* what attach fails with, or 0 */
+	int freeze_code;        /* likewise */
+	int damaged_at_freeze;  /* the database that is reported, or -1 */
+	const char *extra_path; /* one more (empty) file, or NULL */
+	struct still_fake_fault fault;
+	int64_t cut_first_ns;
+	int64_t cut_last_ns;
+
+	/* Set by the test at any time. */
+	struct still_fake_gate freeze_gate; /* opened by a cancel, too */
+	struct still_fake_gate read_gate;
+	atomic_bool lost;
+
+	/* How often each operation was called. */
+	atomic_uint n_attach;
+	atomic_uint n_freeze;
+	atomic_uint n_read;
+	atomic_uint n_keep;
+	atomic_uint n_thaw;
+	atomic_uint n_detach;
+};
+
+extern struct still_fake still_fake;
+extern const struct still_engine still_engine_fake;
+
+/* Three databases, nothing wrong, all counters 0. */
+void still_fake_reset(void);
+
+/* "data/000.db", "data/sub/001.db" ... in one static buffer. */
+const char *still_fake_path(size_t number);
+
+/* What database `number` holds under `seed`. */
+void still_fake_content(
+    uint64_t seed, size_t number, uint64_t off_bytes, void *data, size_t len);
+
+#endif

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/* Whatever the order of the reads, the digest is that of the whole file. */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/digest.h"
+#include "tests/unit/scratch.h"
+
+#define MIB (1024 * 1024)
+
+struct file {
+	uint8_t *bytes;
+	size_t size;
+	struct still_hash128 want;
+	struct still_digest digest;
+	atomic_uint_fast64_t total;
+	atomic_bool cancel;
+	/* How the fill behaves, and what it did. */
+	int fill_code;
+	uint64_t n_fills;
+	uint64_t filled_bytes;
+	bool cancel_in_fill;
+};
+
+static void open_file(struct file *file, size_t size, uint64_t seed)
+{
+	memset(file, 0, sizeof(*file));
+	file->size = size;
+	file->bytes = malloc(size + 1);
+	assert_non_null(file->bytes);
+	for (size_t i = 0; i < size; i += 8) {
+		uint64_t word = scratch_random(&seed);
+
+		memcpy(file->bytes + i, &word, size - i < 8 ? size - i : 8);
+	}
+	file->want = still_hash128(file->bytes, size);
+	still_digest_init(&file->digest, size, &file->total);
+}
+
+static void close_file(struct file *file)
+{
+	still_digest_release(&file->digest);
+	free(file->bytes);
+}
+
+/* Called under the digest's lock, so its counters need none. */
+static int fill(void *arg, uint64_t off_bytes, void *data, size_t len,
+    struct still_error *err)
+{
+	struct file *file = arg;
+
+	file->n_fills++;
+	if (file->fill_code)
+		return still_error_set(
+		    err, file->fill_code, 0, NULL, "told to fail");
+	assert(off_bytes + len <= file->size);
+	memcpy(data, file->bytes + off_bytes, len);
+	file->filled_bytes += len;
+	if (file->cancel_in_fill)
+		atomic_store(&file->cancel, true);
+	return 0;
+}
+
+static void feed(struct file *file, size_t off, size_t len)
+{
+	/* A copy, so that a sanitizer sees who reads beyond it. */
+	uint8_t *data = malloc(len + 1);
+
+	memcpy(data, file->bytes + off, len);
+	still_digest_feed(&file->digest, off, data, len, fill, file);
+	free(data);
+}
+
+static void complete(struct file *file)
+{
+	assert_int_equal(still_digest_complete(
+			     &file->digest, fill, file, &file->cancel, NULL),
+	    0);
+}
+
+static void assert_done(struct file *file)
+{
+	assert_true(file->digest.done);
+	assert_memory_equal(file->digest.value.bytes, file->want.bytes, 16);
+	assert_true(atomic_load(&file->total) == file->size);
+}
+
+/* ---- orders -------------------------------------------------------------- */
+
+static void empty(void **state)
+{
+	struct file file;
+
+	(void) state;
+	open_file(&file, 0, 1);
+	assert_done(&file);
+	complete(&file);
+	assert_int_equal(file.n_fills, 0);
+	close_file(&file);
+}
+
+static void front_to_back(void **state)
+{
+	struct file file;
+
+	(void) state;
+	open_file(&file, 100001, 1);
+	for (size_t off = 0; off < file.size; off += 1000) {
+		assert_false(file.digest.done);
+		feed(&file, off,
+		    file.size - off < 1000 ? file.size - off : 1000);
+	}
+	assert_done(&file);
+	assert_int_equal(file.n_fills, 0);
+	close_file(&file);
+}
+
+static void in_one_piece(void **state)
+{
+	struct file file;
+
+	(void) state;
+	open_file(&file, 5 * MIB + 7, 1);
+	feed(&file, 0, file.size);
+	assert_done(&file);
+	/* To read it once more changes nothing. */
+	feed(&file, 0, file.size);
+	feed(&file, 10, 10);
+	assert_done(&file);
+	close_file(&file);
+}
+
+static void over_again(void **state)
+{
+	struct file file;
+
+	(void) state;
+	open_file(&file, 1000, 1);
+	feed(&file, 0, 500);
+	feed(&file, 0, 500);
+	feed(&file, 100, 100);
+	assert_int_equal(file.digest.frontier_bytes, 500);
+	/* Only what is new counts. */
+	feed(&file, 400, 200);
+	assert_int_equal(file.digest.frontier_bytes, 600);
+	feed(&file, 0, 1000);
+	assert_done(&file);
+	assert_int_equal(file.n_fills, 0);
+	close_file(&file);
+}
+
+/* The second of two read-aheads comes first: its gap is read for it. */
+static void small_gap(void **state)
+{
+	struct file file;
+
+	(void) state;
+	open_file(&file, 300000, 1);
+	feed(&file, 131072, 131072);
+	assert_int_equal(file.n_fills, 1);
+	assert_int_equal(file.filled_bytes, 131072);
+	assert_int_equal(file.digest.frontier_bytes, 262144);
+	feed(&file, 0, 131072);
+	assert_int_equal(file.digest.frontier_bytes, 262144);
+	feed(&file, 262144, 300000 - 262144);
+	assert_done(&file);
+	assert_int_equal(file.n_fills, 1);
+	close_file(&file);
+}
+
+static void large_gap(void **state)
+{
+	struct file file;
+
+	(void) state;
+	open_file(&file, 4 * MIB, 1);
+	/* One byte more than is worth it. */
+	feed(&file, MIB + 1, 1000);
+	assert_int_equal(file.n_fills, 0);
+	assert_int_equal(file.digest.frontier_bytes, 0);
+	feed(&file, MIB, 1000);
+	assert_int_equal(file.n_fills, 1);
+	assert_int_equal(file.digest.frontier_bytes, MIB + 1000);
+	complete(&file);
+	assert_done(&file);
+	/* No byte was digested twice, none left out. */
+	assert_int_equal(file.filled_bytes, 4 * MIB - 1000);
+	close_file(&file);
+}
+
+static void unread(void **state)
+{
+	struct file file;
+
+	(void) state;
+	open_file(&file, 3 * MIB + 1, 1);
+	complete(&file);
+	assert_done(&file);
+	assert_int_equal(file.filled_bytes, file.size);
+	/* In pieces, so that a cancel is seen between them. */
+	assert_int_equal(file.n_fills, 4);
+	complete(&file);
+	assert_int_equal(file.n_fills, 4);
+	close_file(&file);
+}
+
+static void random_orders(void **state)
+{
+	uint64_t random = scratch_seed();
+
+	(void) state;
+	for (int round = 0; round < 60; round++) {
+		size_t size = 1 + (size_t) scratch_below(&random, 2 * MIB);
+		uint64_t longest = 1 + scratch_below(&random, 200000);
+		uint64_t reads = scratch_below(&random, 60);
+		struct file file;
+
+		open_file(&file, size, scratch_random(&random));
+		for (uint64_t i = 0; i < reads; i++) {
+			size_t off = (size_t) scratch_below(&random, size);
+			size_t len = 1 +
+			    (size_t) scratch_below(&random, longest);
+
+			feed(&file, off, len > size - off ? size - off : len);
+			assert_true(atomic_load(&file.total) ==
+			    file.digest.frontier_bytes);
+		}
+		complete(&file);
+		assert_done(&file);
+		close_file(&file);
+	}
+}
+
+/* ---- failures ------------------------------------------------------------ */
+
+static void gap_cannot_be_read(void **state)
+{
+	struct file file;
+
+	(void) state;
+	open_file(&file, 100000, 1);
+	feed(&file, 0, 10);
+	file.fill_code = STILL_ERR_IO;
+	feed(&file, 50000, 1000);
+	assert_int_equal(file.n_fills, 1);
+	assert_int_equal(file.digest.frontier_bytes, 10);
+	/* Nor is a gap of one byte jumped over. */
+	feed(&file, 11, 1000);
+	assert_int_equal(file.n_fills, 2);
+	assert_int_equal(file.digest.frontier_bytes, 10);
+	/* It may pass. */
+	file.fill_code = 0;
+	feed(&file, 50000, 1000);
+	assert_int_equal(file.digest.frontier_bytes, 51000);
+	complete(&file);
+	assert_done(&file);
+	close_file(&file);
+}
+
+static void rest_cannot_be_read(void **state)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	struct file file;
+
+	(void) state;
+	open_file(&file, 100000, 1);
+	feed(&file, 0, 10);
+	file.fill_code = STILL_ERR_CORRUPT;
+	assert_int_equal(still_digest_complete(
+			     &file.digest, fill, &file, &file.cancel, &err),
+	    STILL_ERR_CORRUPT);
+	assert_string_equal(still_error_msg(&err), "told to fail");
+	assert_false(file.digest.done);
+	assert_int_equal(file.digest.frontier_bytes, 10);
+	still_error_clear(&err);
+	file.fill_code = 0;
+	complete(&file);
+	assert_done(&file);
+	close_file(&file);
+}
+
+static void cancelled(void **state)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	struct file file;
+
+	(void) state;
+	open_file(&file, 3 * MIB, 1);
+	file.cancel_in_fill = true;
+	assert_int_equal(still_digest_complete(
+			     &file.digest, fill, &file, &file.cancel, &err),
+	    STILL_ERR_CANCELLED);
+	assert_int_equal(err.code, STILL_ERR_CANCELLED);
+	still_error_clear(&err);
+	assert_int_equal(file.n_fills, 1);
+	assert_int_equal(file.digest.frontier_bytes, MIB);
+	/* What is digested stays so. */
+	file.cancel_in_fill = false;
+	atomic_store(&file.cancel, false);
+	complete(&file);
+	assert_done(&file);
+	assert_int_equal(file.filled_bytes, 3 * MIB);
+	close_file(&file);
+}
+
+/* ---- threads ------------------------------------------------------------- */
+
+struct reader {
+	struct file *file;
+	uint64_t random;
+	bool in_order;
+};
+
+static void *read_pieces(void *arg)
+{
+	struct reader *reader = arg;
+	struct file *file = reader->file;
+	size_t off = 0;
+
+	for (int i = 0; i < 300 && off < file->size; i++) {
+		size_t len = 1 + (size_t) scratch_below(&reader->random, 20000);
+
+		if (!reader->in_order)
+			off = (size_t) scratch_below(
+			    &reader->random, file->size);
+		if (len > file->size - off)
+			len = file->size - off;
+		feed(file, off, len);
+		off += len;
+	}
+	return NULL;
+}
+
+static void *complete_beside(void *arg)
+{
+	struct reader *reader = arg;
+
+	still_digest_complete(&reader->file->digest, fill, reader->file,
+	    &reader->file->cancel, NULL);
+	return NULL;
+}
+
+static void many_readers(void **state)
+{
+	uint64_t random = scratch_seed();
+
+	(void) state;
+	for (int round = 0; round < 5; round++) {
+		struct reader readers[4];
+		pthread_t thread[5];
+		struct file file;
+
+		open_file(&file, 2 * MIB + 3, scratch_random(&random));
+		for (int i = 0; i < 4; i++) {
+			readers[i] = (struct reader){
+			    &file, scratch_random(&random), i % 2};
+			assert_int_equal(pthread_create(&thread[i], NULL,
+					     read_pieces, &readers[i]),
+			    0);
+		}
+		assert_int_equal(pthread_create(&thread[4], NULL,
+				     complete_beside, &readers[0]),
+		    0);
+		for (int i = 0; i < 5; i++)
+			pthread_join(thread[i], NULL);
+		assert_done(&file);
+		close_file(&file);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(empty),
+	    cmocka_unit_test(front_to_back),
+	    cmocka_unit_test(in_one_piece),
+	    cmocka_unit_test(over_again),
+	    cmocka_unit_test(small_gap),
+	    cmocka_unit_test(large_gap),
+	    cmocka_unit_test(unread),
+	    cmocka_unit_test(random_orders),
+	    cmocka_unit_test(gap_cannot_be_read),
+	    cmocka_unit_test(rest_cannot_be_read),
+	    cmocka_unit_test(cancelled),
+	    cmocka_unit_test(many_readers),
+	};
+
+	scratch_watchdog();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: MIT */
+/* The tree that a builder makes: its order, its numbers, its refusals. */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "core/manifest.h"
+#include "core/snapshot.h"
+#include "tests/unit/scratch.h"
+
+#define CLOSING_BIT (UINT64_C(1) << 62)
+
+static void begin(struct still_builder *builder)
+{
+	assert_int_equal(still_builder_init(builder, 0775, 100, 200, NULL), 0);
+}
+
+static void add_file(struct still_builder *builder, const char *path)
+{
+	struct still_file_spec spec = {
+	    .path = path,
+	    .size_bytes = strlen(path),
+	    .mode = 0666,
+	    .uid = 1,
+	    .gid = 2,
+	    .object = (void *) path,
+	};
+
+	assert_int_equal(still_builder_file(builder, &spec, NULL), 0);
+}
+
+static int finish(struct still_builder *builder, struct still_snapshot *ret,
+    struct still_error *err)
+{
+	return still_builder_finish(
+	    builder, strdup("{}\n"), 3, 1111, 2222, ret, err);
+}
+
+/* A snapshot of these files; a NULL behind the last. */
+static void build(struct still_snapshot *ret, const char *const *files)
+{
+	struct still_builder builder;
+
+	begin(&builder);
+	for (; *files; files++)
+		add_file(&builder, *files);
+	assert_int_equal(finish(&builder, ret, NULL), 0);
+	still_builder_release(&builder);
+}
+
+/* What must be true of every snapshot. */
+static void check_tree(const struct still_snapshot *snapshot)
+{
+	const struct still_entry *entries = snapshot->entries;
+	uint32_t n_children = 1; /* entry 0 is the child of nobody */
+
+	assert_string_equal(entries[0].path, "");
+	assert_string_equal(entries[0].name, "");
+	assert_int_equal(entries[0].kind, STILL_DIR);
+	assert_string_equal(entries[snapshot->seal].path, STILL_SEAL_PATH);
+	for (uint32_t i = 0; i < snapshot->n; i++) {
+		const struct still_entry *e = &entries[i];
+		uint32_t end = e->first_child + e->n_children;
+		uint32_t n_subdirs = 0;
+
+		assert_int_equal(e->seal, i == snapshot->seal);
+		assert_int_equal(e->mode & ~0755u, 0);
+		assert_int_equal(e->ino >> 63, 0);
+		n_children += e->n_children;
+		if (e->kind == STILL_FILE)
+			assert_int_equal(e->n_children, 0);
+		else
+			assert_int_equal(e->size_bytes, 0);
+		/* Children stand behind their parent, together, sorted. */
+		if (e->n_children)
+			assert_true(e->first_child > i && end <= snapshot->n);
+		for (uint32_t c = e->first_child; c < end; c++) {
+			char path[256];
+
+			assert_int_equal(entries[c].parent, i);
+			snprintf(path, sizeof(path), "%s%s%s", e->path,
+			    *e->path ? "/" : "", entries[c].name);
+			assert_string_equal(entries[c].path, path);
+			assert_null(strchr(entries[c].name, '/'));
+			n_subdirs += entries[c].kind == STILL_DIR;
+			if (c > e->first_child)
+				assert_true(strcmp(entries[c - 1].name,
+						entries[c].name) < 0);
+			assert_int_equal(
+			    still_snapshot_find(snapshot, i, entries[c].name),
+			    c);
+		}
+		assert_int_equal(e->n_subdirs, n_subdirs);
+	}
+	assert_int_equal(n_children, snapshot->n);
+}
+
+static const struct still_entry *at(
+    const struct still_snapshot *snapshot, const char *path)
+{
+	for (uint32_t i = 0; i < snapshot->n; i++)
+		if (strcmp(snapshot->entries[i].path, path) == 0)
+			return &snapshot->entries[i];
+	fail_msg("no entry `%s`", path);
+	return NULL;
+}
+
+/* ---- order --------------------------------------------------------------- */
+
+static void assert_paths(
+    const struct still_snapshot *snapshot, const char *const *paths)
+{
+	uint32_t i = 0;
+
+	for (; paths[i]; i++) {
+		assert_true(i < snapshot->n);
+		assert_string_equal(snapshot->entries[i].path, paths[i]);
+	}
+	assert_int_equal(i, snapshot->n);
+}
+
+static void nothing_but_the_frame(void **state)
+{
+	static const char *const files[] = {NULL};
+	static const char *const paths[] = {
+	    "", "backup.json", "verify", "verify/XXH128SUMS", NULL};
+	struct still_snapshot snapshot;
+
+	(void) state;
+	build(&snapshot, files);
+	check_tree(&snapshot);
+	assert_paths(&snapshot, paths);
+	still_snapshot_release(&snapshot);
+}
+
+static void breadth_first(void **state)
+{
+	static const char *const files[] = {"data/b/x.db", "data/z.db",
+	    "data/a/deep/y.db", "data/a/x.db", NULL};
+	static const char *const paths[] = {"", "backup.json", "data", "verify",
+	    "data/a", "data/b", "data/z.db", "verify/XXH128SUMS", "data/a/deep",
+	    "data/a/x.db", "data/b/x.db", "data/a/deep/y.db", NULL};
+	struct still_snapshot snapshot;
+
+	(void) state;
+	build(&snapshot, files);
+	check_tree(&snapshot);
+	assert_paths(&snapshot, paths);
+	still_snapshot_release(&snapshot);
+}
+
+/* '/' sorts below every byte, or "a-b/x" would come between a's children. */
+static void slash_is_lowest(void **state)
+{
+	static const char *const files[] = {"data/a-b/x", "data/a/y",
+	    "data/a b/x", "data/a/x", "data/a\x01/x", "data/a\xff/x",
+	    "data/ab/x", NULL};
+	static const char *const paths[] = {"", "backup.json", "data", "verify",
+	    "data/a", "data/a\x01", "data/a b", "data/a-b", "data/ab",
+	    "data/a\xff", "verify/XXH128SUMS", "data/a/x", "data/a/y",
+	    "data/a\x01/x", "data/a b/x", "data/a-b/x", "data/ab/x",
+	    "data/a\xff/x", NULL};
+	struct still_snapshot snapshot;
+
+	(void) state;
+	build(&snapshot, files);
+	check_tree(&snapshot);
+	assert_paths(&snapshot, paths);
+	still_snapshot_release(&snapshot);
+}
+
+/* Whatever tree, in whatever order it is handed over. */
+static void random_trees(void **state)
+{
+	static const char *const parts[] = {
+	    "a", "b", "a-", "a.db", "A", "aa", "\xff", "\x01", "z z", "0"};
+	uint64_t random = scratch_seed();
+
+	(void) state;
+	for (int round = 0; round < 100; round++) {
+		struct still_builder builder;
+		struct still_snapshot snapshot;
+		uint64_t n = scratch_below(&random, 60);
+		uint32_t n_files = 2;
+
+		begin(&builder);
+		for (uint64_t i = 0; i < n; i++) {
+			char path[128] = "data";
+			uint64_t depth = scratch_below(&random, 4);
+
+			for (uint64_t d = 0; d < depth; d++) {
+				strcat(path, "/");
+				strcat(path, parts[scratch_below(&random, 10)]);
+			}
+			/* No directory has a number for its name. */
+			snprintf(path + strlen(path), 16, "/%u",
+			    (unsigned) i + 1000);
+			add_file(&builder, path);
+			n_files++;
+		}
+		assert_int_equal(finish(&builder, &snapshot, NULL), 0);
+		still_builder_release(&builder);
+		check_tree(&snapshot);
+		for (uint32_t i = 0; i < snapshot.n; i++)
+			n_files -= snapshot.entries[i].kind == STILL_FILE;
+		assert_int_equal(n_files, 0);
+		still_snapshot_release(&snapshot);
+	}
+}
+
+static void find(void **state)
+{
+	static const char *const files[] = {
+	    "data/a/x", "data/b", "data/c", NULL};
+	struct still_snapshot snapshot;
+	uint32_t data;
+
+	(void) state;
+	build(&snapshot, files);
+	data = still_snapshot_find(&snapshot, 0, "data");
+	assert_string_equal(snapshot.entries[data].path, "data");
+	assert_int_equal(still_snapshot_find(&snapshot, 0, ""), 0);
+	assert_int_equal(still_snapshot_find(&snapshot, 0, "dat"), 0);
+	assert_int_equal(still_snapshot_find(&snapshot, 0, "dataa"), 0);
+	assert_int_equal(still_snapshot_find(&snapshot, 0, "data/b"), 0);
+	assert_int_equal(still_snapshot_find(&snapshot, data, "0"), 0);
+	assert_int_equal(still_snapshot_find(&snapshot, data, "bb"), 0);
+	assert_int_equal(still_snapshot_find(&snapshot, data, "d"), 0);
+	/* A file has no children. */
+	assert_int_equal(still_snapshot_find(&snapshot,
+			     still_snapshot_find(&snapshot, data, "b"), "x"),
+	    0);
+	still_snapshot_release(&snapshot);
+}
+
+/* ---- attributes ---------------------------------------------------------- */
+
+static void attributes(void **state)
+{
+	struct still_builder builder;
+	struct still_snapshot snapshot;
+	const struct still_entry *e;
+
+	(void) state;
+	begin(&builder);
+	add_file(&builder, "data/sub/a.db");
+	add_file(&builder, "data/b.db");
+	assert_int_equal(
+	    still_builder_dir(&builder, "data/sub", 07777, 3, 4, NULL), 0);
+	assert_int_equal(finish(&builder, &snapshot, NULL), 0);
+	still_builder_release(&builder);
+	check_tree(&snapshot);
+
+	/* What the engine says, without write bits of others. */
+	e = at(&snapshot, "data/sub/a.db");
+	assert_int_equal(e->kind, STILL_FILE);
+	assert_int_equal(e->mode, 0644);
+	assert_int_equal(e->uid, 1);
+	assert_int_equal(e->gid, 2);
+	assert_int_equal(e->size_bytes, strlen("data/sub/a.db"));
+	assert_int_equal(e->time_s, 1111);
+	e = at(&snapshot, "data/sub");
+	assert_int_equal(e->kind, STILL_DIR);
+	assert_int_equal(e->mode, 0755);
+	assert_int_equal(e->uid, 3);
+	assert_int_equal(e->gid, 4);
+	/* What nobody handed over, as the builder was told. */
+	e = at(&snapshot, "data");
+	assert_int_equal(e->mode, 0755);
+	assert_int_equal(e->uid, 100);
+	assert_int_equal(e->gid, 200);
+	assert_int_equal(e->time_s, 1111);
+	e = at(&snapshot, "backup.json");
+	assert_int_equal(e->mode, 0644);
+	assert_int_equal(e->uid, 100);
+	assert_int_equal(e->size_bytes, 3);
+	e = at(&snapshot, "");
+	assert_int_equal(e->time_s, 2222);
+	still_snapshot_release(&snapshot);
+}
+
+static void sources(void **state)
+{
+	static const char *const files[] = {"data/a", "data/b", NULL};
+	struct still_snapshot snapshot;
+
+	(void) state;
+	build(&snapshot, files);
+	for (uint32_t i = 0; i < snapshot.n; i++) {
+		const struct still_source *source = &snapshot.sources[i];
+		const char *path = snapshot.entries[i].path;
+
+		if (snapshot.entries[i].kind == STILL_DIR) {
+			assert_int_equal(source->kind, STILL_SOURCE_NONE);
+		} else if (strcmp(path, "backup.json") == 0) {
+			assert_int_equal(source->kind, STILL_SOURCE_MEMORY);
+			assert_memory_equal(source->memory, "{}\n", 3);
+		} else if (i == snapshot.seal) {
+			assert_int_equal(source->kind, STILL_SOURCE_SEAL);
+		} else {
+			assert_int_equal(source->kind, STILL_SOURCE_ENGINE);
+			assert_string_equal(source->object, path);
+		}
+	}
+	still_snapshot_release(&snapshot);
+}
+
+static void inode_numbers(void **state)
+{
+	static const char *const files[] = {"data/a", "data/verify",
+	    "verify-not", "verify/engine", "data/verify-not/XXH128SUMS", NULL};
+	struct still_snapshot snapshot;
+	struct still_snapshot other;
+
+	(void) state;
+	build(&snapshot, files);
+	for (uint32_t i = 0; i < snapshot.n; i++) {
+		const struct still_entry *e = &snapshot.entries[i];
+		bool closes = strcmp(e->path, "verify") == 0 ||
+		    strncmp(e->path, "verify/", 7) == 0;
+
+		assert_int_equal(!!(e->ino & CLOSING_BIT), closes);
+		assert_true((e->ino & (CLOSING_BIT - 1)) ==
+		    still_hash64(e->path, strlen(e->path)) >> 2);
+		for (uint32_t j = 0; j < snapshot.n; j++)
+			if (j != i)
+				assert_true(snapshot.entries[j].ino != e->ino);
+	}
+	/* The same tomorrow. */
+	build(&other, files + 1);
+	assert_true(at(&snapshot, "data/verify")->ino ==
+	    at(&other, "data/verify")->ino);
+	still_snapshot_release(&other);
+	still_snapshot_release(&snapshot);
+}
+
+static void seal_size(void **state)
+{
+	static const char *const files[] = {
+	    "data/a", "data/sub/b.db", "data/with blank", "data/b\xe4r", NULL};
+	struct still_snapshot snapshot;
+	struct still_hash128 *digests;
+	char want[1024];
+	char *text;
+
+	(void) state;
+	build(&snapshot, files);
+	digests = calloc(snapshot.n, sizeof(*digests));
+	assert_non_null(digests);
+	for (uint32_t i = 0; i < snapshot.n; i++)
+		memset(digests[i].bytes, (int) i, sizeof(digests[i].bytes));
+	text = still_sums_text(&snapshot, digests);
+	assert_non_null(text);
+	assert_int_equal(
+	    snapshot.entries[snapshot.seal].size_bytes, strlen(text));
+	assert_int_equal(still_sums_bytes(&snapshot), strlen(text));
+	/* One line for each file but itself, in the order of the entries. */
+	want[0] = '\0';
+	for (uint32_t i = 0; i < snapshot.n; i++) {
+		if (snapshot.entries[i].kind == STILL_DIR || i == snapshot.seal)
+			continue;
+		for (int k = 0; k < 16; k++)
+			sprintf(want + strlen(want), "%02x", i);
+		sprintf(
+		    want + strlen(want), "  %s\n", snapshot.entries[i].path);
+	}
+	assert_string_equal(text, want);
+	free(text);
+	free(digests);
+	still_snapshot_release(&snapshot);
+}
+
+/* ---- refusals ------------------------------------------------------------ */
+
+static void bad_paths(void **state)
+{
+	static const struct {
+		const char *path;
+		const char *message;
+	} table[] = {
+	    {"", "is no path inside a snapshot"},
+	    {".", "is no path inside a snapshot"},
+	    {"..", "is no path inside a snapshot"},
+	    {"/", "is no path inside a snapshot"},
+	    {"/data/a", "is no path inside a snapshot"},
+	    {"data/", "is no path inside a snapshot"},
+	    {"data//a", "is no path inside a snapshot"},
+	    {"data/./a", "is no path inside a snapshot"},
+	    {"data/../a", "is no path inside a snapshot"},
+	    {"data/..", "is no path inside a snapshot"},
+	    {"data/a\nb", "the name has a newline in it"},
+	    {"data\n/a", "the name has a newline in it"},
+	};
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_builder builder;
+
+	(void) state;
+	begin(&builder);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct still_file_spec spec = {.path = table[i].path};
+
+		assert_int_equal(still_builder_file(&builder, &spec, &err),
+		    STILL_ERR_INVALID);
+		assert_non_null(
+		    strstr(still_error_msg(&err), table[i].message));
+		assert_int_equal(
+		    still_builder_dir(&builder, table[i].path, 0, 0, 0, &err),
+		    STILL_ERR_INVALID);
+		assert_non_null(
+		    strstr(still_error_msg(&err), table[i].message));
+	}
+	assert_int_equal(builder.n_nodes, 0);
+	assert_int_equal(builder.n_files, 0);
+	/* Names that only look odd. */
+	add_file(&builder, "...");
+	add_file(&builder, "data/.hidden");
+	add_file(&builder, "data/a..b");
+	add_file(&builder, "data/ ");
+	assert_int_equal(builder.n_files, 4);
+	still_error_clear(&err);
+	still_builder_release(&builder);
+}
+
+static void doubles(void **state)
+{
+	static const char *const table[][3] = {
+	    {"data/a", "data/a", "data/a"},
+	    {"data/a", "data/a/b", "data/a"}, /* a file and a directory */
+	    {"data/a/b", "data/a", "data/a"},
+	    {"backup.json", "data/a", "backup.json"},
+	    {"verify/XXH128SUMS", "data/a", "verify/XXH128SUMS"},
+	    {"verify", "data/a", "verify"},
+	    {"data", "data/a", "data"},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct still_error err = STILL_ERROR_INIT;
+		struct still_builder builder;
+		struct still_snapshot snapshot;
+		char message[64];
+
+		begin(&builder);
+		add_file(&builder, "data/other");
+		add_file(&builder, table[i][0]);
+		add_file(&builder, "data/z/other");
+		add_file(&builder, table[i][1]);
+		assert_int_equal(
+		    finish(&builder, &snapshot, &err), STILL_ERR_INVALID);
+		snprintf(message, sizeof(message),
+		    "`%s`: stands twice in a snapshot", table[i][2]);
+		assert_string_equal(still_error_msg(&err), message);
+		still_error_clear(&err);
+		still_builder_release(&builder);
+	}
+}
+
+/* ---- the rest of what a freeze says -------------------------------------- */
+
+static void totals_and_words(void **state)
+{
+	struct still_builder builder;
+
+	(void) state;
+	begin(&builder);
+	add_file(&builder, "data/a");
+	add_file(&builder, "data/bcd");
+	assert_int_equal(builder.n_files, 2);
+	assert_int_equal(builder.n_bytes, 6 + 8);
+	still_builder_cut(&builder, "per database", 10, 30);
+	still_builder_verified(&builder, "header");
+	assert_string_equal(builder.cut, "per database");
+	assert_int_equal(builder.cut_first_ns, 10);
+	assert_int_equal(builder.cut_last_ns, 30);
+	assert_string_equal(builder.verified, "header");
+	assert_int_equal(
+	    still_builder_database(&builder, json_pack("{s:i}", "a", 1), NULL),
+	    0);
+	assert_int_equal(json_array_size(builder.databases), 1);
+	/* NULL is what json_pack() says without memory. */
+	assert_int_equal(
+	    still_builder_database(&builder, NULL, NULL), STILL_ERR_NOMEM);
+	still_builder_release(&builder);
+}
+
+static void damages(void **state)
+{
+	struct still_error what = STILL_ERROR_INIT;
+	struct still_builder builder;
+	char object[] = "data/a";
+
+	(void) state;
+	begin(&builder);
+	still_error_set(&what, STILL_ERR_CORRUPT, 0, "Hint.", "page 1");
+	assert_int_equal(still_builder_damage(&builder, object, &what), 0);
+	still_error_set(&what, STILL_ERR_CORRUPT, 0, NULL, "page 2");
+	object[5] = 'b';
+	assert_int_equal(still_builder_damage(&builder, object, &what), 0);
+	still_error_clear(&what);
+	/* Both are copies. */
+	assert_int_equal(builder.n_damages, 2);
+	assert_string_equal(builder.damages[0].object, "data/a");
+	assert_string_equal(builder.damages[0].what.msg, "page 1");
+	assert_string_equal(builder.damages[0].what.hint, "Hint.");
+	assert_string_equal(builder.damages[1].object, "data/b");
+	assert_string_equal(builder.damages[1].what.msg, "page 2");
+	still_builder_release(&builder);
+}
+
+static void manifest(void **state)
+{
+	struct still_instance_info info = {
+	    .source = "/b\xe4r", .engine = "fake", .engine_version = "1.0"};
+	struct still_builder builder;
+	struct still_manifest m = {.session_id = "id",
+	    .kind = "full",
+	    .instance = &info,
+	    .begun_at_ns = 1,
+	    .frozen_at_ns = INT64_C(1000000001),
+	    .builder = &builder};
+	size_t len = 0;
+	json_t *root;
+	char *text;
+
+	(void) state;
+	begin(&builder);
+	add_file(&builder, "data/a");
+	still_builder_cut(&builder, "per database", 10, 30);
+	still_builder_verified(&builder, "header");
+	still_builder_database(&builder, json_pack("{s:i}", "a", 1), NULL);
+	text = still_manifest_text(&m, &len);
+	assert_non_null(text);
+	assert_int_equal(len, strlen(text));
+	root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(root);
+	assert_int_equal(
+	    json_integer_value(json_object_get(root, "format")), 1);
+	assert_string_equal(
+	    json_string_value(json_object_get(root, "session")), "id");
+	assert_true(json_is_null(json_object_get(root, "base")));
+	assert_null(json_object_get(root, "source"));
+	assert_string_equal(
+	    json_string_value(json_object_get(root, "encoded_source")),
+	    "2f62e472");
+	assert_string_equal(
+	    json_string_value(json_object_get(root, "frozen_at")),
+	    "1970-01-01T00:00:01.000000001Z");
+	assert_int_equal(
+	    json_integer_value(json_object_get(root, "cut_width_ns")), 20);
+	assert_int_equal(
+	    json_integer_value(json_object_get(root, "data_files")), 1);
+	assert_int_equal(
+	    json_integer_value(json_object_get(root, "data_bytes")), 6);
+	assert_string_equal(
+	    json_string_value(json_object_get(root, "checksums")),
+	    STILL_SEAL_PATH);
+	assert_int_equal(
+	    json_array_size(json_object_get(root, "databases")), 1);
+	json_decref(root);
+	free(text);
+	still_builder_release(&builder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(nothing_but_the_frame),
+	    cmocka_unit_test(breadth_first),
+	    cmocka_unit_test(slash_is_lowest),
+	    cmocka_unit_test(random_trees),
+	    cmocka_unit_test(find),
+	    cmocka_unit_test(attributes),
+	    cmocka_unit_test(sources),
+	    cmocka_unit_test(inode_numbers),
+	    cmocka_unit_test(seal_size),
+	    cmocka_unit_test(bad_paths),
+	    cmocka_unit_test(doubles),
+	    cmocka_unit_test(totals_and_words),
+	    cmocka_unit_test(damages),
+	    cmocka_unit_test(manifest),
+	};
+
+	scratch_watchdog();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

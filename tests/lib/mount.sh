@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What mount tests share. A test sources this, says what it expects with `ok`
+# and stops at the first thing that is not so. Everything it makes lies below
+# $tmp; whatever happens, nothing stays mounted and no process stays behind.
+#
+# Environment, set by the makefile: STILLFS, LOAD, WAL, PEEK (programs).
+# STILL_CI=1: what cannot be tested here is a failure, not a skip.
+
+set -u
+: "${STILLFS:?}" "${LOAD:?}" "${WAL:?}" "${PEEK:?}"
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/stillfs-test.XXXXXX")
+src=$tmp/src
+mnt=$tmp/mnt
+log=$tmp/log
+mkdir "$src" "$mnt"
+chmod 755 "$tmp"
+fs_pid=
+started=()
+
+cleanup() {
+	local status=$? p
+	for p in ${started[@]+"${started[@]}"} $fs_pid; do
+		kill -9 "$p" 2>/dev/null
+	done
+	while read -r p; do
+		umount -l "$p" 2>/dev/null
+	done < <(awk -v t="$tmp/" 'index($5, t) == 1 {print $5}' \
+		/proc/self/mountinfo)
+	if [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
+		for p in "$tmp"/log*; do
+			[ -s "$p" ] && { echo "--- $p"; tail -n 60 "$p"; }
+		done
+	fi
+	rm -rf "$tmp"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+ok() { echo "ok - $*"; }
+fail() {
+	echo "not ok - $*"
+	exit 1
+}
+skip() {
+	[ "${STILL_CI:-0}" = 1 ] && fail "cannot skip in CI: $*"
+	echo "skip - $*"
+	exit 77
+}
+[ -c /dev/fuse ] || skip "no /dev/fuse"
+[ "$(id -u)" = 0 ] || skip "needs root"
+
+# wait_for SECONDS COMMAND...: until the command succeeds.
+wait_for() {
+	local end=$((SECONDS + $1 + 1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.02
+	done
+}
+
+gone() { ! kill -0 "$1" 2>/dev/null; }
+mounted() { awk -v m="$1" '$5 == m {f = 1} END {exit !f}' /proc/self/mountinfo; }
+
+# start_fs [SOURCE [OPTION...]]: in the foreground, log in $log.
+start_fs() {
+	local source=${1:-$src}
+	[ $# -gt 0 ] && shift
+	: >"$log"
+	# Without the descriptors through which the test talks to others.
+	"$STILLFS" "$source" "$mnt" -f "$@" >>"$log" 2>&1 7>&- 8>&- &
+	fs_pid=$!
+	wait_for 20 grep -q ' info mounted ' "$log" || fail "the mount is not ready"
+}
+
+# A daemon's log and exit status tell of memory errors and failed assertions.
+check_log() {
+	if grep -nE 'Sanitizer|runtime error|[Aa]ssertion|Segmentation' "$log"; then
+		fail "the daemon's log has bad words"
+	fi
+}
+
+# wait_fs [STATUS]: the daemon ends within 2 s with the exit status.
+wait_fs() {
+	local want=${1:-0} status start
+	start=$(date +%s%N)
+	wait_for 2 gone_or_zombie "$fs_pid" || fail "the daemon is still there"
+	took_ms=$((($(date +%s%N) - start) / 1000000))
+	wait "$fs_pid"
+	status=$?
+	fs_pid=
+	check_log
+	[ "$status" = "$want" ] || fail "the daemon ended with $status"
+}
+gone_or_zombie() {
+	[ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status"
+}
+
+# stop_fs OUTCOME: unmount, and require this outcome.
+stop_fs() {
+	umount "$mnt" || fail "umount failed"
+	wait_fs
+	outcome_is "$1"
+}
+outcome_is() {
+	local got
+	got=$(outcome)
+	[ "$got" = "$1" ] || fail "outcome is '$got', not '$1'"
+	[ "$(grep -c ' session-end ' "$log")" = 1 ] || fail "not one session-end"
+}
+outcome() {
+	sed -n 's/.* session-end .* outcome="\{0,1\}\([A-Z]*\((.*)\)\{0,1\}\)"\{0,1\} files=.*/\1/p' "$log"
+}
+
+# make_db FILE [PAGE_SIZE [ROWS]]: in WAL mode; nobody has it open afterwards.
+make_db() {
+	sqlite3 "$1" "PRAGMA page_size=${2:-4096}; PRAGMA journal_mode=WAL;
+		CREATE TABLE t(a INTEGER PRIMARY KEY, b);
+		WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c
+		WHERE i < ${3:-3000}) INSERT INTO t SELECT i, hex(randomblob(50))
+		FROM c;" >/dev/null || fail "make_db"
+}
+
+# open_app FILE: an application that keeps the database open and never
+# checkpoints by itself. `app SQL` talks to it.
+open_app() {
+	rm -f "$tmp/app.in" "$tmp/app.out"
+	mkfifo "$tmp/app.in"
+	sqlite3 "$1" <"$tmp/app.in" >>"$tmp/app.out" 2>&1 &
+	app_pid=$!
+	started+=("$app_pid")
+	exec 7>"$tmp/app.in"
+	app_n=0
+	app "PRAGMA wal_autocheckpoint=0;"
+}
+app() {
+	app_n=$((app_n + 1))
+	printf '%s\nSELECT "done-%s";\n' "$1" "$app_n" >&7
+	wait_for 20 grep -q "^done-$app_n\$" "$tmp/app.out" ||
+		fail "the application hangs: $1"
+}
+close_app() {
+	echo .quit >&7
+	exec 7>&-
+	wait "$app_pid"
+}
+
+# locks_of DB: who holds which bytes of it and of its -shm, a line each.
+locks_of() {
+	local suffix
+	for suffix in "" -shm; do
+		[ -e "$1$suffix" ] || continue
+		awk -v ino=":$(stat -c %i "$1$suffix")\$" -v name="db$suffix" \
+			'$6 ~ ino {print name, "pid=" $5, $4, $7 "-" $8}' \
+			/proc/locks | sort -u
+	done
+}
+
+# check_set DIR: a copy of backup/ proves itself with stock tools.
+check_set() {
+	(cd "$1" && xxhsum -c verify/XXH128SUMS) >"$tmp/xxhsum.out" 2>&1 ||
+		{ cat "$tmp/xxhsum.out"; fail "xxhsum -c in $1"; }
+	local n
+	n=$(find "$1" -type f | wc -l)
+	[ "$(grep -c ': OK$' "$tmp/xxhsum.out")" = $((n - 1)) ] ||
+		fail "the sums do not name every file of $1"
+	while read -r n; do
+		[ "$(sqlite3 "$n" 'PRAGMA integrity_check')" = ok ] ||
+			fail "integrity_check of $n"
+	done < <(find "$1/data" -type f -size +0 ! -name '*-wal' ! -name '*-shm')
+}

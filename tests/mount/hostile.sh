@@ -1,0 +1,165 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What an owner, a script or a bad day does to the source, and what must not
+# come of it.
+. "$(dirname "$0")/../lib/mount.sh"
+
+db=$src/app.db
+make_db "$db" 4096 200
+
+# readdir(3) takes ENOENT for the end of the directory: an empty copy with
+# status 0 would look like a backup.
+start_fs "$db"
+mv "$db" "$tmp/away.db"
+for tool in "cp -r $mnt/backup $tmp/c" "rsync -a $mnt/backup/ $tmp/r/" \
+	"tar -C $mnt -cf $tmp/t.tar backup" "ls $mnt/backup" \
+	"find $mnt/backup/data"; do
+	$tool >/dev/null 2>&1 && fail "a lost database, and '$tool' is content"
+done
+grep -q 'app.db' "$mnt/status" || fail "status names nothing"
+mv "$tmp/away.db" "$db"
+cp -r "$mnt/backup" "$tmp/copy" || fail "the next try"
+check_set "$tmp/copy"
+umount "$mnt"
+wait_fs
+ok "a database that vanished fails every tool; once back, it is served"
+
+# Temporary databases that come and go under the freeze.
+(while [ ! -e "$tmp/stop" ]; do
+	cp "$tmp/copy/data/app.db" "$src/temp$((RANDOM % 40)).db" 2>/dev/null
+	rm -f "$src/temp$((RANDOM % 40)).db"*
+done) &
+churn=$!
+started+=("$churn")
+for i in 1 2 3 4 5 6 7 8; do
+	start_fs
+	if ls "$mnt/backup/data" >"$tmp/list" 2>&1; then
+		grep -qx app.db "$tmp/list" || fail "app.db is missing"
+	fi
+	umount "$mnt"
+	wait_fs
+done
+: >"$tmp/stop"
+wait "$churn"
+rm -f "$src"/temp*
+ok "databases that come and go beside it do no harm"
+
+# The names of sidecars are no proof.
+mkdir "$src/notes" "$src/list-wal.d"
+make_db "$src/notes-journal" 4096 10
+make_db "$src/list" 4096 10
+make_db "$src/list-wal" 4096 10 2>/dev/null || true
+rm -f "$src"/list* && rmdir "$src/list-wal.d" 2>/dev/null
+start_fs
+[ "$(ls "$mnt/backup/data" | tr '\n' ' ')" = "app.db notes-journal " ] ||
+	fail "found: $(ls "$mnt/backup/data")"
+umount "$mnt"
+wait_fs
+rm -r "$src"/notes*
+ok "a database called notes-journal is a database"
+
+# One file under two names: SQLite would give both the same wal-index.
+: >"$src/twin.db"
+mount --bind "$db" "$src/twin.db" || fail "bind"
+"$STILLFS" "$src" "$mnt" -o force 2>"$tmp/err" && fail "two names were taken"
+grep -q 'are the same file' "$tmp/err" || fail "$(cat "$tmp/err")"
+umount "$src/twin.db"
+rm "$src/twin.db"
+ok "one file under two names is refused"
+
+# A link in the place of a database between two looks.
+start_fs
+rm -rf "${db:?}"*
+ln -s /etc/passwd "$db"
+make_db "$src/other.db" 4096 10
+[ "$(ls "$mnt/backup/data")" = other.db ] || fail "the link was followed"
+umount "$mnt"
+wait_fs
+rm "$db" "$src"/other.db*
+make_db "$db" 4096 200
+ok "a link in the place of a database is not followed"
+
+# An error may name a file whose name is no text.
+odd=$(printf 'esc\033[31m\xff\xfe.db')
+make_db "$src/$odd" 4096 10
+start_fs
+# Page 1 goes bad behind our back.
+printf 'XXXX' | dd of="$src/$odd" bs=1 seek=16 conv=notrunc 2>/dev/null
+ls "$mnt/backup" >/dev/null 2>&1 && fail "a broken header was frozen"
+cat "$mnt/status" >"$tmp/status" || fail "status cannot be read"
+grep -q $'\033' "$tmp/status" && fail "control bytes in status"
+python3 -m json.tool "$mnt/status.json" >/dev/null || fail "status.json is no JSON"
+grep -q 'esc\\\\x1b\[31m\\\\xff\\\\xfe.db' "$mnt/status.json" ||
+	fail "the name is not escaped: $(cat "$mnt/status.json")"
+umount "$mnt"
+wait_fs
+rm "$src/$odd"*
+ok "odd names are escaped in status and status.json"
+
+# A wal-index whose sizes would lead astray, with a header that checks.
+open_app "$db"
+app "INSERT INTO t(b) VALUES('x');"
+cp "$db-shm" "$tmp/shm"
+python3 - "$db-shm" <<-'EOF'
+	import struct, sys
+	f = open(sys.argv[1], "r+b")
+	h = bytearray(f.read(48))
+	struct.pack_into("<H", h, 14, 0xfe01)
+	s0 = s1 = 0
+	for a, b in struct.iter_unpack("<II", h[:40]):
+	    s0 = (s0 + a + s1) & 0xffffffff
+	    s1 = (s1 + b + s0) & 0xffffffff
+	struct.pack_into("<II", h, 40, s0, s1)
+	f.seek(0)
+	f.write(h + h)
+EOF
+start_fs
+ls "$mnt/backup" >/dev/null 2>&1 && fail "impossible sizes were believed"
+wait_for 1 test -e "/proc/$fs_pid" || fail "the daemon died"
+grep -q '^state: *ended' "$mnt/status" || fail "no status"
+umount "$mnt"
+wait_fs
+dd if="$tmp/shm" of="$db-shm" bs=48 count=2 conv=notrunc 2>/dev/null
+start_fs
+rm -rf "$tmp/copy"
+cp -r "$mnt/backup" "$tmp/copy" || fail "after repair"
+check_set "$tmp/copy"
+stop_fs COPIED
+ok "a wal-index with impossible sizes is refused"
+
+# The pin lost after the last byte, before the next look at it.
+start_fs
+cp -r "$mnt/backup" "$tmp/copy2" || fail cp
+mv "$db-shm" "$tmp/shm"
+umount "$mnt"
+wait_fs
+outcome_is 'ABORTED(pin lost)'
+mv "$tmp/shm" "$db-shm"
+ok "a pin that is lost at the very end is lost"
+close_app
+
+# The page with the lock bytes, at 2^30, and what lies behind it in the log.
+rm -rf "$src" && mkdir "$src"
+make_db "$db" 65536 10
+open_app "$db"
+python3 - "$db" <<-'EOF'
+	import sqlite3, sys
+	c = sqlite3.connect(sys.argv[1])
+	c.execute("PRAGMA wal_autocheckpoint=2000")
+	c.execute("CREATE TABLE big(b)")
+	for i in range(1100):
+	    c.execute("INSERT INTO big VALUES(zeroblob(1000000))")
+	    c.commit()
+EOF
+app "INSERT INTO t(b) VALUES('behind');"
+start_fs
+"$PEEK" pread "$mnt/backup/data/app.db" "$mnt/backup/data/app.db" 1 3 || fail "read"
+cat "$mnt/backup/data/app.db" >"$tmp/big.db" || fail "cat"
+[ "$(sqlite3 "$tmp/big.db" 'PRAGMA integrity_check; SELECT count(*) FROM big')" = \
+	"ok
+1100" ] || fail "the image"
+[ "$(stat -c %s "$tmp/big.db")" -gt 1090000000 ] || fail "too small to matter"
+umount "$mnt"
+wait_fs
+close_app
+ok "a database larger than 1 GiB: the page of the lock bytes does no harm"

@@ -1,0 +1,95 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The load oracle: snapshots copied with cp -r while an application writes,
+# checkpoints in every mode, vacuums, and is killed; each copy opened with stock
+# sqlite3 must be one moment that holds all that was acknowledged before it.
+#
+#	SNAPSHOTS   per page size (make soak: 67, so 201 in all)
+#	PAGE_SIZES  default 512 4096 65536
+. "$(dirname "$0")/../lib/mount.sh"
+
+snapshots=${SNAPSHOTS:-5}
+page_sizes=${PAGE_SIZES:-512 4096 65536}
+seed=${SEED:-$RANDOM}
+echo "seed $seed, $snapshots snapshots for each page size"
+
+number() { sed 's/^0*\([0-9]\)/\1/' "$1" 2>/dev/null || echo 0; }
+
+start_storm() {
+	rm -rf "$src"
+	mkdir "$src"
+	"$LOAD" init "$src" "$1" || fail "init"
+	rm -f "$tmp/storm.in"
+	mkfifo "$tmp/storm.in"
+	"$LOAD" storm "$src" "$seed" <"$tmp/storm.in" >"$tmp/log.storm" 2>&1 8>&- &
+	storm_pid=$!
+	started+=("$storm_pid")
+	exec 8>"$tmp/storm.in"
+	wait_for 10 test -s "$src/acked" || fail "no load"
+}
+stop_storm() {
+	exec 8>&-
+	wait "$storm_pid" || fail "the load met an error: $(cat "$tmp/log.storm")"
+}
+
+# judge FILE ACKED BEGUN: prints what is wrong with an image.
+judge() {
+	local out
+	out=$(sqlite3 -readonly "$1" "PRAGMA integrity_check;
+		SELECT 'sum '||sum(balance)||' '||count(*) FROM account;
+		SELECT 'seq '||count(*)||' '||coalesce(max(n),0) FROM seq;" 2>&1)
+	set -- "$2" "$3" $(echo "$out" | tr '\n' ' ')
+	[ "$3" = ok ] || { echo "integrity: ${out:0:300}"; return; }
+	[ "$4 $5 $6" = "sum 100000 100" ] || { echo "sum: $5 of $6"; return; }
+	[ "$8" = "$9" ] || { echo "the sequence has gaps: $8 of $9"; return; }
+	[ "$9" -ge "$1" ] || { echo "lost: $9 < acknowledged $1"; return; }
+	[ "$9" -le "$2" ] || echo "too new: $9 > begun $2"
+}
+
+total=0 bad=0 frames=0
+for page_size in $page_sizes; do
+	start_storm "$page_size"
+	for ((i = 0; i < snapshots; i++)); do
+		start_fs
+		acked=$(number "$src/acked")
+		ls "$mnt/backup" >/dev/null || fail "the freeze: $(cat "$mnt/status")"
+		begun=$(number "$src/begun")
+		rm -rf "$tmp/copy"
+		cp -r "$mnt/backup" "$tmp/copy" || fail "cp: $(cat "$mnt/status")"
+		stop_fs COPIED
+		frames=$((frames + $(sed -n 's/.*"last_frame": \([0-9]*\).*/\1/p' \
+			"$tmp/copy/backup.json") - $(sed -n \
+			's/.*"backfilled_frames": \([0-9]*\).*/\1/p' \
+			"$tmp/copy/backup.json")))
+		(cd "$tmp/copy" && xxhsum -c verify/XXH128SUMS) >/dev/null 2>&1 ||
+			fail "xxhsum -c"
+		wrong=$(judge "$tmp/copy/data/app.db" "$acked" "$begun")
+		total=$((total + 1))
+		if [ "$wrong" ]; then
+			bad=$((bad + 1))
+			echo "page size $page_size, snapshot $i: $wrong"
+		fi
+	done
+	[ "$(number "$src/acked")" -gt 50 ] || fail "the load was no load"
+	stop_storm
+	echo "# page size $page_size: $(number "$src/acked") numbered commits," \
+		"$(cat "$tmp/log.storm")"
+done
+[ $bad = 0 ] || fail "$bad of $total snapshots are bad"
+ok "$total snapshots under load, 0 bad ($frames frames of the log in them)"
+
+# The oracle must be able to say no: the live files, copied as they are.
+start_storm 4096
+caught=
+end=$((SECONDS + 60))
+for ((tries = 0; SECONDS < end && ${#caught} == 0; tries++)); do
+	acked=$(number "$src/acked")
+	rm -rf "$tmp/raw"
+	cp -r "$src" "$tmp/raw" 2>/dev/null
+	begun=$(number "$src/begun")
+	rm -f "$tmp/raw/app.db-shm"
+	caught=$(judge "$tmp/raw/app.db" "$acked" "$begun")
+done
+stop_storm
+[ "$caught" ] || fail "a raw cp of the live files was not caught in $tries tries"
+ok "negative control: raw cp is caught, try $tries: ${caught:0:60}"

@@ -79,10 +79,13 @@ static bool still_mounted(const struct daemon *daemon)
 	    (connected(daemon) || fs_mountpoint_is_dead(path));
 }
 
-/* libfuse leaves a mount alone whose connection was cut (umount -f). */
+/* libfuse leaves a mount alone whose connection is gone, and only tidies up;
+ * after umount -f that is not enough. */
 static void unmount(const struct daemon *daemon)
 {
-	if (still_mounted(daemon))
+	/* Once: it gives the descriptor up, and frees a name. */
+	if (fuse_session_fd(daemon->fuse) >= 0 &&
+	    (still_mounted(daemon) || !connected(daemon)))
 		fuse_session_unmount(daemon->fuse);
 	if (still_mounted(daemon))
 		fs_mountpoint_detach(daemon->state.mountpoint);
@@ -377,13 +380,20 @@ static void end(struct daemon *daemon)
 	struct fs_state *state = &daemon->state;
 	enum ending ending = (enum ending) atomic_load(&daemon->ending);
 	bool forced = ending == RUNNING && still_mounted(daemon);
+	struct still_session *session;
 
 	fs_state_cancel(state);
 	fs_gate_stop(&state->begin_gate);
 	fs_gate_stop(&state->seal_gate);
-	if (state->session)
-		still_session_end(state->session, forced);
-	still_session_free(state->session);
+	/* The watch may still cancel it. */
+	pthread_mutex_lock(&state->lock);
+	session = state->session;
+	state->session = NULL;
+	state->serving = false;
+	pthread_mutex_unlock(&state->lock);
+	if (session)
+		still_session_end(session, forced);
+	still_session_free(session);
 	still_instance_detach(state->instance);
 	state->instance = NULL;
 	unmount(daemon);

@@ -35,7 +35,8 @@ static void say(enum still_level level, const char *line)
 }
 
 /* libfuse's text comes in pieces of lines in the request trace: as it is. */
-static void fuse_says(enum fuse_log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void fuse_says(
+    enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	char *text = NULL;
 

@@ -481,7 +481,8 @@ static void *thread_buffer(size_t size)
 			return NULL;
 		}
 	}
-	if (buffer->size < size) {
+	if (!buffer->data || buffer->size < size) {
+		size = size ? size : 1;
 		free(buffer->data);
 		buffer->size = 0;
 		if (posix_memalign(&buffer->data, 4096, size) != 0) {
@@ -534,6 +535,7 @@ static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 {
 	const struct text *text;
 	size_t from;
+	void *data;
 
 	if (!fs_node_is_live(node)) {
 		read_entry(req, node, size, off);
@@ -543,7 +545,15 @@ static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	from = (size_t) off < text->len ? (size_t) off : text->len;
 	if (size > text->len - from)
 		size = text->len - from;
-	fuse_reply_buf(req, text->data + from, size);
+	/* A copy, because the release may come, in another thread, before the
+	 * call that carries the answer has returned. */
+	data = thread_buffer(size);
+	if (!data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	memcpy(data, text->data + from, size);
+	fuse_reply_buf(req, data, size);
 }
 
 void fs_ops_repeat(const struct fs_call *call)

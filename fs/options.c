@@ -40,7 +40,7 @@ static const struct option table[] = {
     {"allow_other", FLAG, AT(allow_other), 0, 0, NULL,
 	"let other users in, as far as the source's modes do"},
     {"engine", STRING, AT(engine), 0, 0, "NAME",
-	"use this engine only (sqlite)"},
+	"let only the engine of this name look at SOURCE"},
     {"force", FLAG, AT(force), 0, 0, NULL,
 	"accept network and FUSE file systems, and hard links"},
     {"freeze_ms", NUMBER, AT(freeze_ms), 1, FREEZE_MS_MAX, "N",
@@ -251,7 +251,7 @@ void fs_options_usage(FILE *out)
 	fprintf(out,
 	    "usage: stillfs SOURCE MOUNTPOINT [options]\n\n"
 	    "Mount a consistent, verified snapshot of live databases. SOURCE "
-	    "is a SQLite\ndatabase or a directory; copy MOUNTPOINT/backup with "
+	    "is a database\nor a directory; copy MOUNTPOINT/backup with "
 	    "any tool, then unmount.\n\n");
 	for (size_t i = 0; i < N_SWITCHES; i++)
 		fprintf(out, "  %s, %-20s %s\n", switches[i].letter,

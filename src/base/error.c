@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void set_v(struct still_error *err, int code, int sys_errno,
-    const char *hint, const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void set_v(struct still_error *err,
+    int code, int sys_errno, const char *hint, const char *fmt, va_list ap)
 {
 	char *msg = NULL;
 	char *copy = NULL;

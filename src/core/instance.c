@@ -50,7 +50,7 @@ static int no_engine(const char *source, const struct still_options *options,
 	}
 	if (known)
 		still_error_set(err, STILL_ERR_INVALID, 0,
-		    "Name a SQLite database, or a directory with databases.",
+		    "Name a database, or a directory with databases.",
 		    "source `%s`: no engine knows this kind of source", source);
 	else
 		still_error_set(err, STILL_ERR_INVALID, 0,

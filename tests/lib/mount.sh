@@ -30,7 +30,7 @@ cleanup() {
 		/proc/self/mountinfo)
 	if [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
 		for p in "$tmp"/log*; do
-			[ -s "$p" ] && { echo "--- $p"; tail -n 60 "$p"; }
+			[ -s "$p" ] && { echo "--- $p"; tail -n 200 "$p"; }
 		done
 	fi
 	rm -rf "$tmp"

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "engines/engine.h"
 #include "engines/sqlite/format.h"
+#include "engines/sqlite/source.h"
 
 struct sqlite_found {
 	char *rel; /* owned; below the source's directory */
@@ -30,15 +31,6 @@ struct sqlite_found_dir {
 	struct stat st;
 };
 
-struct sqlite_source {
-	char *path; /* owned; resolved; what the user named */
-	char *root; /* owned; the directory that `rel` starts from */
-	int root_fd;
-	bool is_file;        /* the source is one database */
-	struct stat st;      /* of `path` */
-	struct stat root_st; /* of `root` */
-};
-
 struct sqlite_listing {
 	struct sqlite_found *found; /* owned; sorted by rel */
 	size_t n_found;
@@ -46,17 +38,6 @@ struct sqlite_listing {
 					  parents first */
 	size_t n_dirs;
 };
-
-#define SQLITE_SOURCE_INIT    \
-	{                     \
-		.root_fd = -1 \
-	}
-
-/* Resolve `source` and open its directory. Refuses network and FUSE file
- * systems unless `force`. Reads the disk. */
-int sqlite_source_open(const char *source, bool force,
-    struct sqlite_source *ret, struct still_error *err);
-void sqlite_source_close(struct sqlite_source *source);
 
 /*
  * List every database, each examined: NOTFOUND when there is none, ACCESS,

@@ -15,7 +15,6 @@
 
 #define OPTIMISTIC_TRIES 50
 #define BUSY_TIMEOUT_MS 2000
-#define BUSY_WAIT_MS 5
 #define BACKOFF_FIRST_NS 50000
 #define BACKOFF_LAST_NS (3200 * 1000)
 
@@ -90,158 +89,7 @@ static void unlock_slot(struct sqlite_pin *pin, int slot, int mode)
 	shm_lock(pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_UNLOCK | mode);
 }
 
-/* ---- SQLite's errors, in our words ------------------------------------- */
-
-static int sqlite_failed(const struct sqlite_pin *pin, sqlite3 *conn, int rc,
-    struct still_error *err)
-{
-	const char *rel = pin->rel;
-	const char *text = conn ? sqlite3_errmsg(conn) : sqlite3_errstr(rc);
-
-	if (rc == SQLITE_READONLY_ROLLBACK)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
-		    "Let its application open it once; stillfs never rolls "
-		    "back somebody else's transaction.",
-		    "database `%s`: needs recovery by its application (hot "
-		    "journal)",
-		    rel);
-	switch (rc & 0xff) {
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-	case SQLITE_PROTOCOL:
-		return still_error_set(err, STILL_ERR_BUSY, 0,
-		    "An application with locking_mode=EXCLUSIVE shares its "
-		    "database with nobody; otherwise try again.",
-		    "database `%s`: is locked by its application", rel);
-	case SQLITE_CANTOPEN:
-	case SQLITE_PERM:
-	case SQLITE_AUTH:
-	case SQLITE_READONLY:
-		return still_error_set(err, STILL_ERR_ACCESS, EACCES,
-		    "The user who runs stillfs must be able to read the "
-		    "database and its -wal, and to write its -shm file (or "
-		    "the directory, while nobody has the database open).",
-		    "database `%s`: cannot be opened (%s)", rel, text);
-	case SQLITE_NOTADB:
-		/* Discovery saw a good header in the file, so it is the log
-		 * that has another one. */
-		return still_error_set(err, STILL_ERR_CORRUPT, 0,
-		    "Check the database with `PRAGMA integrity_check`.",
-		    "page 1 of `%s`: has no valid header", rel);
-	case SQLITE_CORRUPT:
-		return still_error_set(err, STILL_ERR_CORRUPT, 0,
-		    "Check the database with `PRAGMA integrity_check`; its "
-		    "file may be shorter than its header says.",
-		    "database `%s`: is malformed", rel);
-	case SQLITE_NOMEM:
-		return still_error_nomem(err);
-	default:
-		return still_error_set(
-		    err, STILL_ERR_IO, 0, NULL, "database `%s`: %s", rel, text);
-	}
-}
-
 /* ---- opening ----------------------------------------------------------- */
-
-/* SQLite's own timeout could not be given up when the freeze is. */
-static int wait_for_lock(void *arg, int n_waits)
-{
-	const struct sqlite_pin *pin = arg;
-
-	if (atomic_load(pin->cancel) || n_waits * BUSY_WAIT_MS >= pin->busy_ms)
-		return 0;
-	still_sys_sleep_ns(BUSY_WAIT_MS * INT64_C(1000000));
-	return 1;
-}
-
-static int open_handle(struct sqlite_pin *pin, struct sqlite_handle *handle,
-    struct still_error *err)
-{
-	sqlite3 *conn = NULL;
-	int moved = 0;
-	struct stat st;
-	int rc;
-
-	/* Named, so that no default VFS of the environment slips in between
-	 * our descriptors and SQLite's. */
-	rc = sqlite3_open_v2(pin->path, &conn,
-	    SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, "unix");
-	handle->conn = conn;
-	if (rc != SQLITE_OK)
-		return sqlite_failed(pin, conn, rc, err);
-	sqlite3_extended_result_codes(conn, 1);
-	sqlite3_db_config(conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	sqlite3_db_config(conn, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
-	sqlite3_busy_handler(conn, wait_for_lock, pin);
-	sqlite3_wal_autocheckpoint(conn, 0);
-	rc = sqlite3_exec(conn, "PRAGMA mmap_size=0", NULL, NULL, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_file_control(
-		    conn, "main", SQLITE_FCNTL_FILE_POINTER, &handle->file);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_file_control(
-		    conn, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-	if (rc != SQLITE_OK)
-		return sqlite_failed(pin, conn, rc, err);
-	/* Our descriptor and SQLite's must be the same file: SQLite's is the
-	 * one at the path (it has not moved), and so is ours. */
-	if (moved || stat(pin->path, &st) != 0 ||
-	    st.st_ino != pin->db_st.st_ino || st.st_dev != pin->db_st.st_dev)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
-		    "Somebody put another file in its place; try again.",
-		    "database `%s`: was replaced while it was opened",
-		    pin->rel);
-	return 0;
-}
-
-static void end_transaction(struct sqlite_handle *handle)
-{
-	if (handle->in_transaction)
-		sqlite3_exec(handle->conn, "ROLLBACK", NULL, NULL, NULL);
-	handle->in_transaction = false;
-}
-
-static void close_handle(struct sqlite_handle *handle)
-{
-	end_transaction(handle);
-	sqlite3_close(handle->conn);
-	memset(handle, 0, sizeof(*handle));
-}
-
-static int begin(const struct sqlite_pin *pin, struct sqlite_handle *handle,
-    struct still_error *err)
-{
-	sqlite3_file *log = NULL;
-	int rc;
-
-	/* user_version is in page 1: read without parsing the schema. A BEGIN
-	 * that succeeds is ours to end even if the read behind it fails. */
-	handle->in_transaction = true;
-	rc = sqlite3_exec(
-	    handle->conn, "BEGIN; PRAGMA user_version", NULL, NULL, NULL);
-	if (rc != SQLITE_OK)
-		return sqlite_failed(pin, handle->conn, rc, err);
-	/* The mode is certain only inside the transaction. */
-	rc = sqlite3_file_control(
-	    handle->conn, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-	if (rc != SQLITE_OK)
-		return sqlite_failed(pin, handle->conn, rc, err);
-	if (!log || !log->pMethods)
-		return sqlite_error_rollback(err, pin->rel);
-	return 0;
-}
-
-/* Open a handle, and let a first read open the log and map the index. */
-static int open_prepared(struct sqlite_pin *pin, struct sqlite_handle *handle,
-    struct still_error *err)
-{
-	int rc = open_handle(pin, handle, err);
-
-	if (rc == 0)
-		rc = begin(pin, handle, err);
-	end_transaction(handle);
-	return rc;
-}
 
 static int sidecar_stat(
     int root_fd, const char *rel, const char *suffix, struct stat *ret)
@@ -274,11 +122,13 @@ static int map_index(
 		return still_error_set(err, STILL_ERR_ACCESS, EACCES,
 		    "The user who runs stillfs must be able to write the -shm "
 		    "file, or an application must have the database open.",
-		    "database `%s`: its wal-index cannot be shared", pin->rel);
+		    "database `%s`: its wal-index cannot be shared",
+		    pin->target.rel);
 	pin->index = block;
-	rc = sidecar_stat(root_fd, pin->rel, "-shm", &pin->shm_st);
+	rc = sidecar_stat(root_fd, pin->target.rel, "-shm", &pin->shm_st);
 	if (rc < 0)
-		return still_error_sys(err, -rc, NULL, "`%s-shm`", pin->rel);
+		return still_error_sys(
+		    err, -rc, NULL, "`%s-shm`", pin->target.rel);
 	return 0;
 }
 
@@ -347,7 +197,7 @@ static int promote(
 	int rc = 0;
 
 	if (!pin->carrier.file)
-		rc = open_prepared(pin, &pin->carrier, err);
+		rc = sqlite_handle_open(&pin->carrier, &pin->target, err);
 	if (rc == 0)
 		*ret_verdict = take_slot(pin);
 	return rc;
@@ -359,7 +209,7 @@ static int attempt(
 {
 	struct sqlite_index_header before;
 	bool whole = index_header(pin, &before);
-	int rc = begin(pin, &pin->reader, err);
+	int rc = sqlite_handle_begin(&pin->reader, &pin->target, err);
 
 	pin->tries++;
 	*ret_verdict = MOVED;
@@ -376,7 +226,7 @@ static int attempt(
 			rc = promote(pin, ret_verdict, err);
 	}
 	if (rc < 0 || *ret_verdict == MOVED || pin->slot >= 0)
-		end_transaction(&pin->reader);
+		sqlite_handle_end(&pin->reader);
 	return rc;
 }
 
@@ -388,7 +238,7 @@ static int attempt_alone(
 
 	*ret_verdict = MOVED;
 	if (!pin->carrier.file)
-		rc = open_prepared(pin, &pin->carrier, err);
+		rc = sqlite_handle_open(&pin->carrier, &pin->target, err);
 	if (rc < 0 ||
 	    shm_lock(pin, SQLITE_LOCK_WRITE,
 		SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) != SQLITE_OK)
@@ -410,7 +260,7 @@ static int freeze(struct sqlite_pin *pin,
 		if (atomic_load(request->cancel))
 			return still_error_set(err, STILL_ERR_CANCELLED, 0,
 			    NULL, "database `%s`: the freeze was stopped",
-			    pin->rel);
+			    pin->target.rel);
 		if (i < OPTIMISTIC_TRIES) {
 			rc = attempt(pin, &verdict, err);
 			continue;
@@ -423,7 +273,7 @@ static int freeze(struct sqlite_pin *pin,
 			    "Raise `freeze_ms`, or begin when fewer writers "
 			    "are at work.",
 			    "database `%s`: no quiet moment within %lld ms",
-			    pin->rel,
+			    pin->target.rel,
 			    (long long) (request->limit_ns / 1000000));
 		still_sys_sleep_ns(backoff_ns);
 		if (backoff_ns < BACKOFF_LAST_NS)
@@ -440,7 +290,7 @@ static int open_log(
 	char *rel = NULL;
 	int rc;
 
-	if (asprintf(&rel, "%s-wal", pin->rel) < 0)
+	if (asprintf(&rel, "%s-wal", pin->target.rel) < 0)
 		return still_error_nomem(err);
 	rc = sqlite_file_open(root_fd, rel, &pin->wal, &pin->wal_st, err);
 	free(rel);
@@ -459,30 +309,32 @@ static int check_before_open(
 	if (sqlite_file_shared(pin->db))
 		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
 		    "One database must have one name; remove the other link.",
-		    "database `%s`: is the same file as another one", pin->rel);
+		    "database `%s`: is the same file as another one",
+		    pin->target.rel);
 	/* SQLite removes the log of an empty database. */
-	if (pin->db_st.st_size == 0)
+	if (pin->target.st.st_size == 0)
 		return still_error_set(err, STILL_ERR_AGAIN, 0, NULL,
 		    "database `%s`: became empty while it was opened",
-		    pin->rel);
+		    pin->target.rel);
 	if (vfs &&
-	    strlen(pin->path) + sizeof("-journal") > (size_t) vfs->mxPathname)
+	    strlen(pin->target.path) + sizeof("-journal") >
+		(size_t) vfs->mxPathname)
 		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
 		    "Use a shorter way to it, such as a bind mount.",
 		    "database `%s`: its path is longer than SQLite can open "
 		    "(%d bytes)",
-		    pin->rel, vfs->mxPathname);
+		    pin->target.rel, vfs->mxPathname);
 	/* Who opens an idle database makes the sidecars, and they are his. */
-	if (geteuid() != 0 && geteuid() != pin->db_st.st_uid &&
-	    (sidecar_stat(root_fd, pin->rel, "-wal", &st) < 0 ||
-		sidecar_stat(root_fd, pin->rel, "-shm", &st) < 0))
+	if (geteuid() != 0 && geteuid() != pin->target.st.st_uid &&
+	    (sidecar_stat(root_fd, pin->target.rel, "-wal", &st) < 0 ||
+		sidecar_stat(root_fd, pin->target.rel, "-shm", &st) < 0))
 		return still_error_set(err, STILL_ERR_ACCESS, EACCES,
 		    "Opening it would leave -wal and -shm files that its owner "
 		    "cannot write; run stillfs as its owner or as root, or "
 		    "while an application has it open.",
 		    "database `%s`: nobody has it open, and it belongs to "
 		    "another user",
-		    pin->rel);
+		    pin->target.rel);
 	return 0;
 }
 
@@ -493,20 +345,20 @@ int sqlite_pin_take(struct sqlite_pin *pin,
 
 	memset(pin, 0, sizeof(*pin));
 	pin->slot = -1;
-	pin->rel = request->rel;
-	pin->cancel = request->cancel;
-	pin->busy_ms = BUSY_TIMEOUT_MS;
+	pin->target.rel = request->rel;
+	pin->target.cancel = request->cancel;
+	pin->target.busy_ms = BUSY_TIMEOUT_MS;
 	if (request->limit_ns < BUSY_TIMEOUT_MS * INT64_C(1000000))
-		pin->busy_ms = (int) (request->limit_ns / 1000000);
-	pin->path = still_path_join(request->root, request->rel);
-	if (!pin->path)
+		pin->target.busy_ms = (int) (request->limit_ns / 1000000);
+	pin->target.path = still_path_join(request->root, request->rel);
+	if (!pin->target.path)
 		return still_error_nomem(err);
 	rc = sqlite_file_open(
-	    request->root_fd, request->rel, &pin->db, &pin->db_st, err);
+	    request->root_fd, request->rel, &pin->db, &pin->target.st, err);
 	if (rc == 0)
 		rc = check_before_open(pin, request->root_fd, err);
 	if (rc == 0)
-		rc = open_prepared(pin, &pin->reader, err);
+		rc = sqlite_handle_open(&pin->reader, &pin->target, err);
 	if (rc == 0)
 		rc = map_index(pin, request->root_fd, err);
 	if (rc == 0)
@@ -517,9 +369,9 @@ int sqlite_pin_take(struct sqlite_pin *pin,
 		sqlite_pin_release(pin);
 	/* Only one of the two carries the pin. */
 	else if (pin->slot >= 0)
-		close_handle(&pin->reader);
+		sqlite_handle_close(&pin->reader);
 	else
-		close_handle(&pin->carrier);
+		sqlite_handle_close(&pin->carrier);
 	return rc;
 }
 
@@ -555,10 +407,10 @@ int sqlite_pin_check(
 
 	/* Who opens the database anew after its sidecars were replaced shares
 	 * no lock with us. */
-	if (sidecar_stat(root_fd, pin->rel, "-shm", &st) < 0 ||
+	if (sidecar_stat(root_fd, pin->target.rel, "-shm", &st) < 0 ||
 	    !same_file(&st, &pin->shm_st))
 		why = "its -shm file was removed or replaced";
-	else if (sidecar_stat(root_fd, pin->rel, "-wal", &st) < 0 ||
+	else if (sidecar_stat(root_fd, pin->target.rel, "-wal", &st) < 0 ||
 	    !same_file(&st, &pin->wal_st))
 		why = "its -wal file was removed or replaced";
 	else if (pin->slot >= 0 && read_mark(pin, pin->slot) != pin->slot_mark)
@@ -574,8 +426,8 @@ int sqlite_pin_check(
 	return still_error_set(err, STILL_ERR_LOST, 0,
 	    "The live database is not harmed by stillfs; end this session and "
 	    "begin another.",
-	    "database `%s`: the snapshot is no longer protected, %s", pin->rel,
-	    why);
+	    "database `%s`: the snapshot is no longer protected, %s",
+	    pin->target.rel, why);
 }
 
 void sqlite_pin_release(struct sqlite_pin *pin)
@@ -584,11 +436,11 @@ void sqlite_pin_release(struct sqlite_pin *pin)
 	 * one shares the file, so ours are given back by hand. */
 	if (pin->slot >= 0 && pin->carrier.file)
 		unlock_slot(pin, pin->slot, SQLITE_SHM_SHARED);
-	close_handle(&pin->carrier);
-	close_handle(&pin->reader);
+	sqlite_handle_close(&pin->carrier);
+	sqlite_handle_close(&pin->reader);
 	sqlite_file_close(pin->wal);
 	sqlite_file_close(pin->db);
-	free(pin->path);
+	free(pin->target.path);
 	memset(pin, 0, sizeof(*pin));
 	pin->slot = -1;
 }

@@ -40,7 +40,6 @@
 #ifndef SQLITE_PIN_H
 #define SQLITE_PIN_H
 
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,23 +48,14 @@
 #include "base/error.h"
 #include "engines/sqlite/files.h"
 #include "engines/sqlite/format.h"
-
-struct sqlite_handle {
-	sqlite3 *conn;
-	sqlite3_file *file;  /* SQLite's handle of the database; NULL: closed */
-	bool in_transaction; /* SQLite holds a read lock for it */
-};
+#include "engines/sqlite/handle.h"
 
 struct sqlite_pin {
-	const char *rel;           /* borrowed; for messages */
-	char *path;                /* owned; absolute */
-	const atomic_bool *cancel; /* borrowed; valid during the freeze */
-	int busy_ms; /* how long SQLite may wait for an exclusive holder */
+	struct sqlite_target target; /* its path is owned */
 
 	struct sqlite_file *db;  /* held from before the connection is opened
 				    until after it is closed */
 	struct sqlite_file *wal; /* NULL where no frame is needed */
-	struct stat db_st;
 	struct stat wal_st;
 	struct stat shm_st;
 

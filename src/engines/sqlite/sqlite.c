@@ -205,9 +205,9 @@ static int hand_over(struct sqlite_image *image, struct still_builder *builder,
 	struct still_file_spec spec = {
 	    .path = path,
 	    .size_bytes = sqlite_image_bytes(image),
-	    .mode = image->pin.db_st.st_mode & 07777,
-	    .uid = image->pin.db_st.st_uid,
-	    .gid = image->pin.db_st.st_gid,
+	    .mode = image->pin.target.st.st_mode & 07777,
+	    .uid = image->pin.target.st.st_uid,
+	    .gid = image->pin.target.st.st_gid,
 	    .object = image,
 	};
 	int rc;

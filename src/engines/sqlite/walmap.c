@@ -39,7 +39,7 @@ static void note_damage(struct scan *scan, uint32_t frame, const char *what)
 	still_error_set(&scan->map->damage, STILL_ERR_CORRUPT, 0,
 	    "The live log is damaged; check the database, and its disk, before "
 	    "its application restarts.",
-	    "log frame %u of `%s-wal`: %s", frame, scan->pin->rel, what);
+	    "log frame %u of `%s-wal`: %s", frame, scan->pin->target.rel, what);
 }
 
 static ssize_t read_log(
@@ -52,7 +52,8 @@ static ssize_t read_log(
 static int read_failed(
     const struct scan *scan, int64_t n, struct still_error *err)
 {
-	return still_error_sys(err, (int) -n, NULL, "`%s-wal`", scan->pin->rel);
+	return still_error_sys(
+	    err, (int) -n, NULL, "`%s-wal`", scan->pin->target.rel);
 }
 
 /* Make `frame` available; *ret is NULL when the file ends before its end. */
@@ -66,7 +67,7 @@ static int fetch(
 		if (atomic_load(scan->cancel))
 			return still_error_set(err, STILL_ERR_CANCELLED, 0,
 			    NULL, "`%s-wal`: the scan was stopped",
-			    scan->pin->rel);
+			    scan->pin->target.rel);
 		if (left > scan->chunk_capacity)
 			left = scan->chunk_capacity;
 		n = read_log(scan, scan->chunk, left * scan->frame_bytes,
@@ -137,7 +138,7 @@ static const char *judge_again(struct scan *scan, uint32_t number,
 			    "log frame %u was right only when read again",
 			    number);
 			scan->observer->warn(scan->observer->arg,
-			    "transient-read", scan->pin->rel, text);
+			    "transient-read", scan->pin->target.rel, text);
 		}
 	}
 	return wrong;

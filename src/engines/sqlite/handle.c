@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "engines/sqlite/handle.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "engines/sqlite/discover.h"
+
+#define BUSY_WAIT_MS 5
+
+static int sqlite_failed(const struct sqlite_target *target, sqlite3 *conn,
+    int rc, struct still_error *err)
+{
+	const char *rel = target->rel;
+	const char *text = conn ? sqlite3_errmsg(conn) : sqlite3_errstr(rc);
+
+	if (rc == SQLITE_READONLY_ROLLBACK)
+		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		    "Let its application open it once; stillfs never rolls "
+		    "back somebody else's transaction.",
+		    "database `%s`: needs recovery by its application (hot "
+		    "journal)",
+		    rel);
+	switch (rc & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_PROTOCOL:
+		return still_error_set(err, STILL_ERR_BUSY, 0,
+		    "An application with locking_mode=EXCLUSIVE shares its "
+		    "database with nobody; otherwise try again.",
+		    "database `%s`: is locked by its application", rel);
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+	case SQLITE_READONLY:
+		return still_error_set(err, STILL_ERR_ACCESS, EACCES,
+		    "The user who runs stillfs must be able to read the "
+		    "database and its -wal, and to write its -shm file (or "
+		    "the directory, while nobody has the database open).",
+		    "database `%s`: cannot be opened (%s)", rel, text);
+	case SQLITE_NOTADB:
+		/* Discovery saw a good header in the file, so it is the log
+		 * that has another one. */
+		return still_error_set(err, STILL_ERR_CORRUPT, 0,
+		    "Check the database with `PRAGMA integrity_check`.",
+		    "page 1 of `%s`: has no valid header", rel);
+	case SQLITE_CORRUPT:
+		return still_error_set(err, STILL_ERR_CORRUPT, 0,
+		    "Check the database with `PRAGMA integrity_check`; its "
+		    "file may be shorter than its header says.",
+		    "database `%s`: is malformed", rel);
+	case SQLITE_NOMEM:
+		return still_error_nomem(err);
+	default:
+		return still_error_set(
+		    err, STILL_ERR_IO, 0, NULL, "database `%s`: %s", rel, text);
+	}
+}
+
+/* SQLite's own timeout could not be given up when the freeze is. */
+static int wait_for_lock(void *arg, int n_waits)
+{
+	const struct sqlite_target *target = arg;
+
+	if (atomic_load(target->cancel) ||
+	    n_waits * BUSY_WAIT_MS >= target->busy_ms)
+		return 0;
+	still_sys_sleep_ns(BUSY_WAIT_MS * INT64_C(1000000));
+	return 1;
+}
+
+static int open_connection(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err)
+{
+	sqlite3 *conn = NULL;
+	int moved = 0;
+	struct stat st;
+	int rc;
+
+	/* Named, so that no default VFS of the environment slips in between
+	 * our descriptors and SQLite's. */
+	rc = sqlite3_open_v2(target->path, &conn,
+	    SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, "unix");
+	handle->conn = conn;
+	if (rc != SQLITE_OK)
+		return sqlite_failed(target, conn, rc, err);
+	sqlite3_extended_result_codes(conn, 1);
+	sqlite3_db_config(conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_db_config(conn, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
+	sqlite3_busy_handler(conn, wait_for_lock, (void *) target);
+	sqlite3_wal_autocheckpoint(conn, 0);
+	rc = sqlite3_exec(conn, "PRAGMA mmap_size=0", NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_file_control(
+		    conn, "main", SQLITE_FCNTL_FILE_POINTER, &handle->file);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_file_control(
+		    conn, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+	if (rc != SQLITE_OK)
+		return sqlite_failed(target, conn, rc, err);
+	/* Our descriptor and SQLite's must be the same file: SQLite's is the
+	 * one at the path (it has not moved), and so is ours. */
+	if (moved || stat(target->path, &st) != 0 ||
+	    st.st_ino != target->st.st_ino || st.st_dev != target->st.st_dev)
+		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		    "Somebody put another file in its place; try again.",
+		    "database `%s`: was replaced while it was opened",
+		    target->rel);
+	return 0;
+}
+
+void sqlite_handle_end(struct sqlite_handle *handle)
+{
+	if (handle->in_transaction)
+		sqlite3_exec(handle->conn, "ROLLBACK", NULL, NULL, NULL);
+	handle->in_transaction = false;
+}
+
+void sqlite_handle_close(struct sqlite_handle *handle)
+{
+	sqlite_handle_end(handle);
+	sqlite3_close(handle->conn);
+	memset(handle, 0, sizeof(*handle));
+}
+
+int sqlite_handle_begin(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err)
+{
+	sqlite3_file *log = NULL;
+	int rc;
+
+	/* user_version is in page 1: read without parsing the schema. A BEGIN
+	 * that succeeds is ours to end even if the read behind it fails. */
+	handle->in_transaction = true;
+	rc = sqlite3_exec(
+	    handle->conn, "BEGIN; PRAGMA user_version", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		return sqlite_failed(target, handle->conn, rc, err);
+	/* The mode is certain only inside the transaction. */
+	rc = sqlite3_file_control(
+	    handle->conn, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	if (rc != SQLITE_OK)
+		return sqlite_failed(target, handle->conn, rc, err);
+	if (!log || !log->pMethods)
+		return sqlite_error_rollback(err, target->rel);
+	return 0;
+}
+
+int sqlite_handle_open(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err)
+{
+	int rc = open_connection(handle, target, err);
+
+	if (rc == 0)
+		rc = sqlite_handle_begin(handle, target, err);
+	sqlite_handle_end(handle);
+	return rc;
+}

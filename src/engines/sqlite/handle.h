@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handle: one connection of ours to somebody's database.
+ *
+ * It is read-only, never checkpoints when it closes, runs no statement that
+ * reads the schema, and waits for a lock only as long as the freeze may.
+ *
+ * Threads: one at a time.
+ */
+#ifndef SQLITE_HANDLE_H
+#define SQLITE_HANDLE_H
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+
+/* What a handle is opened on. It stays where it is as long as the handle. */
+struct sqlite_target {
+	const char *rel;           /* borrowed; for messages */
+	char *path;                /* owned by the pin; absolute */
+	struct stat st;            /* of our own descriptor on it */
+	const atomic_bool *cancel; /* borrowed; valid during the freeze */
+	int busy_ms; /* how long SQLite may wait for an exclusive holder */
+};
+
+struct sqlite_handle {
+	sqlite3 *conn;
+	sqlite3_file *file;  /* SQLite's handle of the database; NULL: closed */
+	bool in_transaction; /* SQLite holds a read lock for it */
+};
+
+/* Open, and let a first read open the log and map the wal-index; no lock is
+ * held afterwards. Close the handle on failure too. Errors as
+ * sqlite_pin_take(). */
+int sqlite_handle_open(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err);
+
+/* Take a read lock. UNSUPPORTED when the database is not in WAL mode, which is
+ * certain only now. End the transaction on failure too. */
+int sqlite_handle_begin(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err);
+void sqlite_handle_end(struct sqlite_handle *handle);
+
+/* Accepts a zeroed handle. */
+void sqlite_handle_close(struct sqlite_handle *handle);
+
+#endif

@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/sys.h"
 #include "fs/log.h"
+#include "fs/mount.h"
 #include "fs/mountinfo.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
@@ -41,8 +41,7 @@ enum ending {
 struct daemon {
 	const struct fs_options *options;
 	struct fs_state state;
-	struct fuse_session *fuse;
-	dev_t dev;    /* of the mount; 0 while there is none */
+	struct fs_mount_point mount;
 	int ready_fd; /* the waiting parent; -1: nobody waits */
 
 	pthread_t main_thread;
@@ -55,41 +54,6 @@ struct daemon {
 	atomic_bool announced;  /* the mount answers */
 	atomic_bool failed;     /* the mount never answered */
 };
-
-/* ---- our mount ------------------------------------------------------- */
-
-/* The kernel still talks to us: then the device number is ours alone. */
-static bool connected(const struct daemon *daemon)
-{
-	struct pollfd fd = {.fd = fuse_session_fd(daemon->fuse)};
-
-	return fd.fd >= 0 && poll(&fd, 1, 0) >= 0 && !(fd.revents & POLLERR);
-}
-
-/* Is our own mount on top of its place? A lazy umount may have made room for
- * somebody else's; and once the connection is gone, the next mount may get our
- * device number: that one is alive, ours is not. */
-static bool still_mounted(const struct daemon *daemon)
-{
-	const char *path = daemon->state.mountpoint;
-	struct fs_mount mount;
-
-	return daemon->dev && fs_mountinfo_at(path, &mount, NULL) == 0 &&
-	    mount.dev == daemon->dev &&
-	    (connected(daemon) || fs_mountpoint_is_dead(path));
-}
-
-/* libfuse leaves a mount alone whose connection is gone, and only tidies up;
- * after umount -f that is not enough. */
-static void unmount(const struct daemon *daemon)
-{
-	/* Once: it gives the descriptor up, and frees a name. */
-	if (fuse_session_fd(daemon->fuse) >= 0 &&
-	    (still_mounted(daemon) || !connected(daemon)))
-		fuse_session_unmount(daemon->fuse);
-	if (still_mounted(daemon))
-		fs_mountpoint_detach(daemon->state.mountpoint);
-}
 
 /* ---- the watch ----------------------------------------------------------- */
 
@@ -125,7 +89,7 @@ static bool announce(struct daemon *daemon)
 	struct stat st;
 
 	if (stat(daemon->state.mountpoint, &st) != 0 ||
-	    st.st_dev != daemon->dev)
+	    st.st_dev != daemon->mount.dev)
 		return false;
 	if (!daemon->options->foreground)
 		detach_stdio();
@@ -178,7 +142,8 @@ static enum ending watch_once(struct daemon *daemon, int mounts_fd)
 		tick(daemon);
 	/* At each tick too, should the mount table not have told. Without a
 	 * connection libfuse's loop ends by itself. */
-	if (!connected(daemon) || fs_mountinfo_has(daemon->dev))
+	if (!fs_mount_connected(&daemon->mount) ||
+	    fs_mountinfo_has(daemon->mount.dev))
 		return RUNNING;
 	return UNMOUNTED;
 }
@@ -191,7 +156,7 @@ static void leave(const struct daemon *daemon)
 	    "a request or a job does not end; leaving without it, "
 	    "the session counts as aborted",
 	    NULL);
-	if (still_mounted(daemon))
+	if (fs_mount_is_ours(&daemon->mount))
 		fs_mountpoint_detach(daemon->state.mountpoint);
 	_exit(EXIT_FAILURE);
 }
@@ -206,7 +171,7 @@ static void end_loop(struct daemon *daemon)
 	fs_state_cancel(&daemon->state);
 	while (!atomic_load(&daemon->ended)) {
 		if (!atomic_load(&daemon->loop_ended)) {
-			fuse_session_exit(daemon->fuse);
+			fuse_session_exit(daemon->mount.fuse);
 			pthread_kill(daemon->main_thread, SIGUSR1);
 		}
 		still_sys_sleep_ns(KICK_MS * INT64_C(1000000));
@@ -317,60 +282,6 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	    options->nonempty, &state->mountpoint, err);
 }
 
-/* In an option list, commas and backslashes need a backslash. */
-static void add_escaped(struct still_buf *buf, const char *text)
-{
-	for (; *text; text++) {
-		if (*text == ',' || *text == '\\')
-			still_buf_str(buf, "\\");
-		still_buf_add(buf, text, 1);
-	}
-}
-
-static int mount_it(struct daemon *daemon, struct still_error *err)
-{
-	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	struct still_buf list = STILL_BUF_INIT;
-	struct fs_mount mount;
-	int rc = 0;
-
-	if (daemon->options->allow_other)
-		still_buf_str(&list, "allow_other,");
-	if (daemon->options->noexec)
-		still_buf_str(&list, "noexec,");
-	still_buf_str(&list,
-	    "ro,nosuid,nodev,default_permissions,"
-	    "subtype=stillfs,fsname=");
-	add_escaped(&list, daemon->state.info.source);
-	if (list.failed || fuse_opt_add_arg(&args, "stillfs") != 0 ||
-	    fuse_opt_add_arg(&args, "-o") != 0 ||
-	    fuse_opt_add_arg(&args, list.data) != 0 ||
-	    (daemon->options->debug && fuse_opt_add_arg(&args, "-d") != 0)) {
-		rc = still_error_nomem(err);
-	} else {
-		daemon->fuse = fuse_session_new(
-		    &args, &fs_ops, sizeof(fs_ops), &daemon->state);
-		if (!daemon->fuse ||
-		    fuse_session_mount(
-			daemon->fuse, daemon->state.mountpoint) != 0)
-			rc = still_error_set(err, STILL_ERR_FAILED, 0,
-			    "Is the fuse3 package installed, and may this user "
-			    "mount there?",
-			    "mountpoint `%s`: the mount failed",
-			    daemon->state.mountpoint);
-	}
-	fuse_opt_free_args(&args);
-	still_buf_release(&list);
-	if (rc < 0)
-		return rc;
-	rc = fs_mountinfo_at(daemon->state.mountpoint, &mount, err);
-	if (rc == 0)
-		daemon->dev = mount.dev;
-	else
-		fuse_session_unmount(daemon->fuse);
-	return rc;
-}
-
 /* ---- ending -------------------------------------------------------------- */
 
 /* In this order: outcome, then the instance, then the mount. Forking, as
@@ -379,7 +290,7 @@ static void end(struct daemon *daemon)
 {
 	struct fs_state *state = &daemon->state;
 	enum ending ending = (enum ending) atomic_load(&daemon->ending);
-	bool forced = ending == RUNNING && still_mounted(daemon);
+	bool forced = ending == RUNNING && fs_mount_is_ours(&daemon->mount);
 	struct still_session *session;
 
 	fs_state_cancel(state);
@@ -396,7 +307,7 @@ static void end(struct daemon *daemon)
 	still_session_free(session);
 	still_instance_detach(state->instance);
 	state->instance = NULL;
-	unmount(daemon);
+	fs_mount_end(&daemon->mount);
 	still_events_add(state->events, STILL_LEVEL_INFO, "unmounted",
 	    "mountpoint", state->mountpoint, "by",
 	    forced                    ? "force"
@@ -423,13 +334,13 @@ static int serve(struct daemon *daemon, struct still_error *err)
 		return still_error_sys(err, rc, NULL, "starting a thread");
 	}
 	/* How it ended is told by the mount table, not by its result. */
-	fuse_session_loop_mt(daemon->fuse, config);
+	fuse_session_loop_mt(daemon->mount.fuse, config);
 	fuse_loop_cfg_destroy(config);
 	atomic_store(&daemon->loop_ended, true);
 	eventfd_write(daemon->state.wake_fd, 1);
 	/* A loop that never ran leaves the watch asking our own mount. */
 	if (!atomic_load(&daemon->announced))
-		unmount(daemon);
+		fs_mount_end(&daemon->mount);
 	end(daemon);
 	atomic_store(&daemon->ended, true);
 	pthread_join(daemon->watch_thread, NULL);
@@ -444,9 +355,9 @@ static void release(struct daemon *daemon)
 {
 	struct fs_state *state = &daemon->state;
 
-	if (daemon->fuse) {
-		unmount(daemon);
-		fuse_session_destroy(daemon->fuse);
+	if (daemon->mount.fuse) {
+		fs_mount_end(&daemon->mount);
+		fuse_session_destroy(daemon->mount.fuse);
 	}
 	still_instance_detach(state->instance);
 	still_events_free(state->events);
@@ -475,8 +386,10 @@ static int run(const struct fs_options *options, int ready_fd)
 	rc = attach(&daemon, &err);
 	if (rc == 0)
 		rc = set_up_watch(&daemon, &err);
+	daemon.mount.path = daemon.state.mountpoint;
 	if (rc == 0)
-		rc = mount_it(&daemon, &err);
+		rc = fs_mount_begin(
+		    &daemon.mount, &daemon.state, options, &err);
 	if (rc == 0)
 		rc = chdir("/") == 0 ? 0 : system_failed(&err, "chdir to /");
 	if (rc == 0)

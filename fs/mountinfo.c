@@ -30,7 +30,7 @@ static void unescape(char *text)
 }
 
 /* 36 35 98:0 /root /mountpoint options [optional ...] - fstype source super */
-static bool parse(char *line, struct fs_mount *ret, char **ret_path)
+static bool parse(char *line, struct fs_mounted *ret, char **ret_path)
 {
 	char *fields[6];
 	char *save = NULL;
@@ -54,10 +54,10 @@ static bool parse(char *line, struct fs_mount *ret, char **ret_path)
 }
 
 int fs_mountinfo_at(
-    const char *path, struct fs_mount *ret, struct still_error *err)
+    const char *path, struct fs_mounted *ret, struct still_error *err)
 {
 	FILE *file = fopen(MOUNTINFO, "re");
-	struct fs_mount mount;
+	struct fs_mounted mount;
 	bool found = false;
 	char *line = NULL;
 	size_t capacity = 0;
@@ -82,7 +82,7 @@ int fs_mountinfo_at(
 bool fs_mountinfo_has(dev_t dev)
 {
 	FILE *file = fopen(MOUNTINFO, "re");
-	struct fs_mount mount;
+	struct fs_mounted mount;
 	bool found = false;
 	char *line = NULL;
 	size_t capacity = 0;

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 
-struct fs_mount {
+struct fs_mounted {
 	dev_t dev;       /* st_dev of what lies in it */
 	char fstype[64]; /* "fuse.stillfs" */
 };
@@ -19,7 +19,7 @@ struct fs_mount {
 /* The mount that is on top at `path` (absolute, resolved). Returns 0, or
  * STILL_ERR_NOTFOUND when nothing is mounted exactly there. */
 int fs_mountinfo_at(
-    const char *path, struct fs_mount *ret, struct still_error *err);
+    const char *path, struct fs_mounted *ret, struct still_error *err);
 
 /* Is a file system with this device mounted anywhere? True when that cannot be
  * found out. */

@@ -79,7 +79,7 @@ static char *resolve(const char *mountpoint)
 static int clear_the_way(const char *path, struct still_error *err)
 {
 	for (;;) {
-		struct fs_mount mount;
+		struct fs_mounted mount;
 		bool ours;
 		bool dead;
 

@@ -152,7 +152,7 @@ static void no_directory(void **state)
 static void mountinfo(void **state)
 {
 	struct still_error err = STILL_ERROR_INIT;
-	struct fs_mount mount;
+	struct fs_mounted mount;
 	struct stat st;
 
 	assert_int_equal(fs_mountinfo_at("/proc", &mount, &err), 0);

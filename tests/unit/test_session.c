@@ -1191,14 +1191,18 @@ static void damage_after_an_io_error(void **state)
 	still_session_status_clear(&status);
 }
 
+struct restless {
+	struct fixture *f;
+	uint32_t index;
+};
+
 static void *read_until_over(void *arg)
 {
-	struct fixture *f = arg;
-	uint32_t index = database(f, 2);
+	const struct restless *r = arg;
 	char data[4096];
 
 	while (still_session_read(
-		   f->session, index, 0, data, sizeof(data), NULL) >= 0)
+		   r->f->session, r->index, 0, data, sizeof(data), NULL) >= 0)
 		;
 	return NULL;
 }
@@ -1208,12 +1212,15 @@ static void *read_until_over(void *arg)
 static void readers_that_never_pause(void **state)
 {
 	struct fixture *f = *state;
+	struct restless restless = {.f = f};
 	pthread_t thread[8];
 
 	begin(f);
+	restless.index = database(f, 2);
 	for (size_t i = 0; i < 8; i++)
-		assert_int_equal(
-		    pthread_create(&thread[i], NULL, read_until_over, f), 0);
+		assert_int_equal(pthread_create(&thread[i], NULL,
+				     read_until_over, &restless),
+		    0);
 	still_session_end(f->session, true);
 	for (size_t i = 0; i < 8; i++)
 		pthread_join(thread[i], NULL);

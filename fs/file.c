@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A FUSE read is answered in full or with an error: the kernel fills a short
+ * answer up with zeros. EIO covers the whole request, but a failed read-ahead
+ * is repeated by the kernel page by page, so a reader through the page cache
+ * loses only the pages that touch the bad bytes.
+ */
+#include "config.h"
+
+#include "fs/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/node.h"
+#include "fs/ops.h"
+
+/* A live file's text as of its open; kept in fi->fh. */
+struct text {
+	size_t len;
+	char *data;
+};
+
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+
+struct buffer {
+	size_t size;
+	void *data;
+};
+
+static void free_buffer(void *arg)
+{
+	struct buffer *buffer = arg;
+
+	free(buffer->data);
+	free(buffer);
+}
+
+static void make_buffer_key(void)
+{
+	pthread_key_create(&buffer_key, free_buffer);
+}
+
+/* This thread's buffer, page-aligned, or NULL without memory. */
+static void *thread_buffer(size_t size)
+{
+	struct buffer *buffer;
+
+	pthread_once(&buffer_once, make_buffer_key);
+	buffer = pthread_getspecific(buffer_key);
+	if (!buffer) {
+		buffer = calloc(1, sizeof(*buffer));
+		if (!buffer || pthread_setspecific(buffer_key, buffer) != 0) {
+			free(buffer);
+			return NULL;
+		}
+	}
+	if (!buffer->data || buffer->size < size) {
+		size = size ? size : 1;
+		free(buffer->data);
+		buffer->size = 0;
+		if (posix_memalign(&buffer->data, 4096, size) != 0) {
+			buffer->data = NULL;
+			return NULL;
+		}
+		buffer->size = size;
+	}
+	return buffer->data;
+}
+
+static void open_live(
+    fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct text *text = malloc(sizeof(*text));
+
+	if (text)
+		text->data = fs_state_live_text(fs_state_of(req),
+		    (int) (node - FS_NODE_LIVE_FIRST), &text->len);
+	if (!text || !text->data) {
+		free(text);
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	fi->fh = (uintptr_t) text;
+	fi->direct_io = 1;
+	fi->noflush = 1;
+	if (fuse_reply_open(req, fi) != 0) {
+		free(text->data);
+		free(text);
+	}
+}
+
+void fs_file_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	const struct still_entry *entry;
+	struct still_session *session;
+	int sys_errno;
+
+	if ((fi->flags & O_ACCMODE) != O_RDONLY) {
+		fuse_reply_err(req, EROFS);
+		return;
+	}
+	if (fs_node_is_live(node)) {
+		open_live(req, node, fi);
+		return;
+	}
+	entry = fs_node_entry(fs_state_of(req), node, &session, &sys_errno);
+	if (!entry || entry->kind != STILL_FILE) {
+		fuse_reply_err(req,
+		    entry           ? EISDIR
+			: sys_errno ? sys_errno
+				    : EISDIR);
+		return;
+	}
+	/* The seal may be withdrawn at any time, so it is never cached. */
+	fi->direct_io = entry->seal;
+	fi->keep_cache = !entry->seal;
+	fi->noflush = 1;
+	fuse_reply_open(req, fi);
+}
+
+void fs_file_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	if (fs_node_is_live(node)) {
+		struct text *text = (struct text *) (uintptr_t) fi->fh;
+
+		free(text->data);
+		free(text);
+	}
+	fuse_reply_err(req, 0);
+}
+
+void fs_file_read_entry(fuse_req_t req, fuse_ino_t node, size_t size, off_t off)
+{
+	struct fs_state *state = fs_state_of(req);
+	struct still_session *session = NULL;
+	int sys_errno;
+	const struct still_entry *entry = fs_node_entry(
+	    state, node, &session, &sys_errno);
+	void *data;
+	ssize_t n;
+
+	if (!entry) {
+		fuse_reply_err(req, sys_errno ? sys_errno : EISDIR);
+		return;
+	}
+	if (entry->seal && !still_session_sealed(session)) {
+		fs_gate_park(&state->seal_gate,
+		    &(struct fs_call){.op = FS_CALL_READ,
+			.req = req,
+			.node = node,
+			.size = size,
+			.off = off});
+		return;
+	}
+	data = thread_buffer(size);
+	if (!data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	n = still_session_read(
+	    session, fs_node_index(node), (uint64_t) off, data, size, NULL);
+	if (n < 0)
+		fuse_reply_err(req, fs_errno((int) n));
+	else
+		fuse_reply_buf(req, data, (size_t) n);
+}
+
+void fs_file_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
+    struct fuse_file_info *fi)
+{
+	const struct text *text;
+	size_t from;
+	void *data;
+
+	if (!fs_node_is_live(node)) {
+		fs_file_read_entry(req, node, size, off);
+		return;
+	}
+	text = (const struct text *) (uintptr_t) fi->fh;
+	from = (size_t) off < text->len ? (size_t) off : text->len;
+	if (size > text->len - from)
+		size = text->len - from;
+	/* A copy, because the release may come, in another thread, before the
+	 * call that carries the answer has returned. */
+	data = thread_buffer(size);
+	if (!data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	memcpy(data, text->data + from, size);
+	fuse_reply_buf(req, data, size);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "fs/mount.h"
+
+#include <poll.h>
+
+#include "base/buf.h"
+#include "fs/mountinfo.h"
+#include "fs/mountpoint.h"
+#include "fs/ops.h"
+
+/* The kernel still talks to us: then the device number is ours alone. */
+bool fs_mount_connected(const struct fs_mount_point *mount)
+{
+	struct pollfd fd = {.fd = fuse_session_fd(mount->fuse)};
+
+	return fd.fd >= 0 && poll(&fd, 1, 0) >= 0 && !(fd.revents & POLLERR);
+}
+
+/* Is our own mount on top of its place? A lazy umount may have made room for
+ * somebody else's; and once the connection is gone, the next mount may get our
+ * device number: that one is alive, ours is not. */
+bool fs_mount_is_ours(const struct fs_mount_point *mount)
+{
+	const char *path = mount->path;
+	struct fs_mounted there;
+
+	return mount->dev && fs_mountinfo_at(path, &there, NULL) == 0 &&
+	    there.dev == mount->dev &&
+	    (fs_mount_connected(mount) || fs_mountpoint_is_dead(path));
+}
+
+/* libfuse leaves a mount alone whose connection is gone, and only tidies up;
+ * after umount -f that is not enough. */
+void fs_mount_end(const struct fs_mount_point *mount)
+{
+	/* Once: it gives the descriptor up, and frees a name. */
+	if (fuse_session_fd(mount->fuse) >= 0 &&
+	    (fs_mount_is_ours(mount) || !fs_mount_connected(mount)))
+		fuse_session_unmount(mount->fuse);
+	if (fs_mount_is_ours(mount))
+		fs_mountpoint_detach(mount->path);
+}
+
+/* In an option list, commas and backslashes need a backslash. */
+static void add_escaped(struct still_buf *buf, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == ',' || *text == '\\')
+			still_buf_str(buf, "\\");
+		still_buf_add(buf, text, 1);
+	}
+}
+
+int fs_mount_begin(struct fs_mount_point *mount, struct fs_state *state,
+    const struct fs_options *options, struct still_error *err)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct still_buf list = STILL_BUF_INIT;
+	struct fs_mounted there;
+	int rc = 0;
+
+	if (options->allow_other)
+		still_buf_str(&list, "allow_other,");
+	if (options->noexec)
+		still_buf_str(&list, "noexec,");
+	still_buf_str(&list,
+	    "ro,nosuid,nodev,default_permissions,"
+	    "subtype=stillfs,fsname=");
+	add_escaped(&list, state->info.source);
+	if (list.failed || fuse_opt_add_arg(&args, "stillfs") != 0 ||
+	    fuse_opt_add_arg(&args, "-o") != 0 ||
+	    fuse_opt_add_arg(&args, list.data) != 0 ||
+	    (options->debug && fuse_opt_add_arg(&args, "-d") != 0)) {
+		rc = still_error_nomem(err);
+	} else {
+		mount->fuse = fuse_session_new(
+		    &args, &fs_ops, sizeof(fs_ops), state);
+		if (!mount->fuse ||
+		    fuse_session_mount(mount->fuse, mount->path) != 0)
+			rc = still_error_set(err, STILL_ERR_FAILED, 0,
+			    "Is the fuse3 package installed, and may this user "
+			    "mount there?",
+			    "mountpoint `%s`: the mount failed", mount->path);
+	}
+	fuse_opt_free_args(&args);
+	still_buf_release(&list);
+	if (rc < 0)
+		return rc;
+	rc = fs_mountinfo_at(mount->path, &there, err);
+	if (rc == 0)
+		mount->dev = there.dev;
+	else
+		fuse_session_unmount(mount->fuse);
+	return rc;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* seal: verify/XXH128SUMS, made when every byte under it was verified while the
+ * moment was protected. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "core/manifest.h"
+#include "core/session.h"
+
+int still_session_doomed_error(
+    struct still_session *session, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_CORRUPT, 0,
+	    "No checksum list is given out by a session that found damage.",
+	    "`" STILL_SEAL_PATH "`: session %s is damaged: %s", session->id,
+	    still_error_msg(&session->error));
+}
+
+bool still_session_sealed(struct still_session *session)
+{
+	bool sealed;
+
+	pthread_mutex_lock(&session->lock);
+	sealed = session->seal || session->doomed || session->lost ||
+	    session->state == STILL_ENDED;
+	pthread_mutex_unlock(&session->lock);
+	return sealed;
+}
+
+int still_session_keep_held(
+    struct still_session *session, struct still_error *err)
+{
+	struct still_error own = STILL_ERROR_INIT;
+	int rc = still_engine_keep(session->instance->engine, &own);
+
+	if (rc < 0) {
+		still_session_note(session, NULL, &own);
+		if (err)
+			still_error_copy(err, &own);
+		still_error_clear(&own);
+	}
+	return rc;
+}
+
+/* The digest of every file, and then the text over them. */
+static int digest_all(
+    struct still_session *session, char **ret_text, struct still_error *err)
+{
+	struct still_snapshot *snapshot = &session->snapshot;
+	struct still_hash128 *digests = calloc(snapshot->n, sizeof(*digests));
+	int rc = 0;
+
+	if (!digests)
+		return still_error_nomem(err);
+	for (uint32_t i = 0; rc == 0 && i < snapshot->n; i++) {
+		struct still_fill fill = {session, i};
+
+		if (snapshot->entries[i].kind != STILL_FILE ||
+		    i == snapshot->seal)
+			continue;
+		rc = still_digest_complete(&session->tracked[i].digest,
+		    still_session_fill, &fill, &session->cancel, err);
+		if (rc == 0)
+			digests[i] = session->tracked[i].digest.value;
+	}
+	if (rc == 0) {
+		*ret_text = still_sums_text(snapshot, digests);
+		if (!*ret_text)
+			rc = still_error_nomem(err);
+	}
+	free(digests);
+	return rc;
+}
+
+static int seal(struct still_session *session, struct still_error *err)
+{
+	char *text = NULL;
+	bool doomed;
+	int rc;
+
+	pthread_mutex_lock(&session->lock);
+	doomed = session->doomed;
+	if (doomed)
+		still_session_doomed_error(session, err);
+	pthread_mutex_unlock(&session->lock);
+	/* A doomed session has nothing to gain from a pass. */
+	if (doomed)
+		return STILL_ERR_CORRUPT;
+	rc = digest_all(session, &text, err);
+	/* All bytes were right when they were read; the moment must also have
+	 * been protected until the last of them was. */
+	if (rc == 0)
+		rc = still_session_keep_held(session, err);
+	pthread_mutex_lock(&session->lock);
+	if (rc == 0 && session->doomed)
+		rc = still_session_doomed_error(session, err);
+	if (rc == 0) {
+		session->seal = text;
+		text = NULL;
+	}
+	pthread_mutex_unlock(&session->lock);
+	free(text);
+	return rc;
+}
+
+static void set_sealing(struct still_session *session, bool sealing)
+{
+	pthread_mutex_lock(&session->lock);
+	session->sealing = sealing;
+	pthread_mutex_unlock(&session->lock);
+}
+
+int still_session_seal(struct still_session *session, struct still_error *err)
+{
+	int rc;
+
+	pthread_rwlock_rdlock(&session->use);
+	rc = still_session_check(session, err);
+	if (rc == 0 && !session->seal) {
+		set_sealing(session, true);
+		rc = seal(session, err);
+		set_sealing(session, false);
+		if (rc == 0)
+			still_events_add(session->events, STILL_LEVEL_INFO,
+			    "sealed", "session", session->id, "bytes",
+			    still_number(atomic_load(&session->bytes_hashed))
+				.text,
+			    NULL);
+	}
+	pthread_rwlock_unlock(&session->use);
+	return rc;
+}
+
+int still_session_keep(struct still_session *session, struct still_error *err)
+{
+	int rc;
+
+	pthread_rwlock_rdlock(&session->use);
+	rc = still_session_check(session, err);
+	if (rc == 0)
+		rc = still_session_keep_held(session, err);
+	pthread_rwlock_unlock(&session->use);
+	return rc;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* serve: what a session hands out, and the account that it keeps of it. */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+#include "core/session.h"
+
+/* Is this the first time that this message is told? Under the lock. */
+static bool first_report(struct still_session *session, const char *msg)
+{
+	uint64_t hash = still_hash64(msg, strlen(msg));
+
+	for (uint32_t i = 0; i < session->n_reports; i++)
+		if (session->reports[i] == hash)
+			return false;
+	if (session->n_reports == STILL_REPORTS_MAX)
+		return false;
+	session->reports[session->n_reports++] = hash;
+	return true;
+}
+
+/* The first failure is remembered, but what spoils the session stands above
+ * what may pass. */
+static bool spoils(int code)
+{
+	return code == STILL_ERR_CORRUPT || code == STILL_ERR_LOST;
+}
+
+static bool matters_more(int code, int than)
+{
+	return than == 0 || (spoils(code) && !spoils(than));
+}
+
+/* Remember and tell a failure: CORRUPT dooms, LOST loses, others are told. */
+void still_session_note(struct still_session *session, const char *path,
+    const struct still_error *what)
+{
+	const char *event = "read-error";
+	bool tell;
+
+	pthread_mutex_lock(&session->lock);
+	if (what->code == STILL_ERR_CORRUPT) {
+		session->doomed = true;
+		event = "damage";
+	} else if (what->code == STILL_ERR_LOST) {
+		session->lost = true;
+		event = "pin-lost";
+	}
+	if (matters_more(what->code, session->error.code))
+		still_error_copy(&session->error, what);
+	tell = first_report(session, still_error_msg(what));
+	if (tell && what->code == STILL_ERR_CORRUPT)
+		session->n_damaged++;
+	pthread_mutex_unlock(&session->lock);
+	if (tell)
+		still_events_add(session->events, STILL_LEVEL_ERROR, event,
+		    "session", session->id, "path", path, "error",
+		    still_error_msg(what), "hint", what->hint, NULL);
+}
+
+const struct still_entry *still_session_entries(
+    const struct still_session *session, uint32_t *ret_n)
+{
+	*ret_n = session->snapshot.n;
+	return session->snapshot.entries;
+}
+
+uint32_t still_session_find(
+    const struct still_session *session, uint32_t parent, const char *name)
+{
+	return still_snapshot_find(&session->snapshot, parent, name);
+}
+
+/* May anything be read? Under `use`. */
+int still_session_check(struct still_session *session, struct still_error *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&session->lock);
+	if (session->state != STILL_SERVING)
+		rc = still_error_set(err, STILL_ERR_STALE, 0, NULL,
+		    "session %s: is over", session->id);
+	else if (session->lost)
+		rc = still_error_set(err, STILL_ERR_LOST, 0, NULL,
+		    "session %s: its snapshot is no longer protected",
+		    session->id);
+	pthread_mutex_unlock(&session->lock);
+	return rc;
+}
+
+/* Verified bytes of a file, whatever its source; tells every failure. */
+int still_session_fill(void *arg, uint64_t off_bytes, void *data, size_t len,
+    struct still_error *err)
+{
+	struct still_fill *fill = arg;
+	struct still_session *session = fill->session;
+	const struct still_source *source =
+	    &session->snapshot.sources[fill->index];
+	struct still_error own = STILL_ERROR_INIT;
+	int rc;
+
+	if (source->kind == STILL_SOURCE_MEMORY) {
+		memcpy(data, source->memory + off_bytes, len);
+		return 0;
+	}
+	rc = still_engine_read(session->instance->engine, source->object,
+	    off_bytes, data, len, &own);
+	if (rc < 0) {
+		still_session_note(
+		    session, session->snapshot.entries[fill->index].path, &own);
+		if (err)
+			still_error_copy(err, &own);
+		still_error_clear(&own);
+	}
+	return rc;
+}
+
+static void cover(struct still_session *session, uint32_t index,
+    uint64_t off_bytes, size_t len)
+{
+	const struct still_entry *entry = &session->snapshot.entries[index];
+	struct still_tracked *tracked = &session->tracked[index];
+	bool now_whole = false;
+	uint64_t fresh;
+
+	pthread_mutex_lock(&tracked->lock);
+	fresh = still_coverage_add(
+	    &tracked->coverage, off_bytes, off_bytes + len);
+	if (!tracked->whole &&
+	    still_coverage_whole(&tracked->coverage, entry->size_bytes))
+		now_whole = tracked->whole = true;
+	pthread_mutex_unlock(&tracked->lock);
+	if (!fresh && !now_whole)
+		return;
+	pthread_mutex_lock(&session->lock);
+	session->bytes_served += fresh;
+	session->files_whole += now_whole;
+	if (now_whole && entry->seal)
+		session->seal_served = true;
+	pthread_mutex_unlock(&session->lock);
+}
+
+static int read_seal(struct still_session *session, uint64_t off_bytes,
+    void *data, size_t len, struct still_error *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&session->lock);
+	if (session->doomed)
+		rc = still_session_doomed_error(session, err);
+	else if (!session->seal)
+		rc = still_error_set(err, STILL_ERR_AGAIN, 0, NULL,
+		    "`" STILL_SEAL_PATH "`: is not made yet");
+	else
+		memcpy(data, session->seal + off_bytes, len);
+	pthread_mutex_unlock(&session->lock);
+	return rc;
+}
+
+static ssize_t read_entry(struct still_session *session, uint32_t index,
+    uint64_t off_bytes, void *data, size_t len, struct still_error *err)
+{
+	const struct still_entry *entry = &session->snapshot.entries[index];
+	struct still_fill fill = {session, index};
+	int rc;
+
+	if (off_bytes >= entry->size_bytes || len == 0)
+		return 0;
+	if (len > entry->size_bytes - off_bytes)
+		len = (size_t) (entry->size_bytes - off_bytes);
+	if (entry->seal) {
+		rc = read_seal(session, off_bytes, data, len, err);
+	} else {
+		rc = still_session_fill(&fill, off_bytes, data, len, err);
+		if (rc == 0)
+			still_digest_feed(&session->tracked[index].digest,
+			    off_bytes, data, len, still_session_fill, &fill);
+	}
+	if (rc < 0)
+		return rc;
+	cover(session, index, off_bytes, len);
+	return (ssize_t) len;
+}
+
+ssize_t still_session_read(struct still_session *session, uint32_t index,
+    uint64_t off_bytes, void *data, size_t len, struct still_error *err)
+{
+	ssize_t rc;
+
+	pthread_rwlock_rdlock(&session->use);
+	rc = still_session_check(session, err);
+	if (rc == 0 &&
+	    (index >= session->snapshot.n ||
+		session->snapshot.entries[index].kind != STILL_FILE))
+		rc = still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+		    "entry %u: is no file", index);
+	if (rc == 0)
+		rc = read_entry(session, index, off_bytes, data, len, err);
+	pthread_rwlock_unlock(&session->use);
+	return rc;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session: one backup, from begin to end. The contract is in still.h.
+ *
+ * LOCK ORDER
+ *	use (read: readers, seal, keep; write: end) -> a file's digest -> lock
+ * `use` keeps the snapshot and the engine's objects alive under readers; `lock`
+ * guards what changes while serving and is never held across a call that may
+ * block. A file's coverage is guarded by its own lock, a leaf.
+ *
+ * WHAT A READ MAY SAY. A session begins whole and can only get worse: doomed
+ * (damage was found: the damaged range is EIO, the seal is EIO, the rest stays
+ * readable) or lost (the moment is no longer protected: everything is EIO).
+ * Neither is ever taken back.
+ */
+#ifndef STILL_CORE_SESSION_H
+#define STILL_CORE_SESSION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/coverage.h"
+#include "core/digest.h"
+#include "core/instance.h"
+#include "core/snapshot.h"
+
+/* What is known of one file while it is served. */
+struct still_tracked {
+	struct still_digest digest;
+	pthread_mutex_t lock; /* of what follows */
+	struct still_coverage coverage;
+	bool whole;
+};
+
+/* Damage is told once per place, and only so often. */
+#define STILL_REPORTS_MAX 256
+
+struct still_session {
+	struct still_instance *instance; /* borrowed */
+	struct still_events *events;     /* borrowed */
+	char id[40];                     /* constant */
+	atomic_bool cancel;
+	pthread_rwlock_t use;
+
+	/* Set by begin before the state is SERVING, then constant. */
+	struct still_snapshot snapshot;
+	struct still_tracked *tracked; /* one per entry */
+	const char *cut;
+	int64_t cut_width_ns;
+	const char *verified;
+	uint32_t databases;
+	uint32_t files;
+	uint64_t bytes;
+
+	atomic_uint_fast64_t bytes_hashed;
+
+	pthread_mutex_t lock; /* of all that follows */
+	enum still_state state;
+	enum still_outcome outcome;
+	int64_t begun_at_ns;
+	int64_t frozen_at_ns;
+	int64_t pinned_since_ns; /* CLOCK_MONOTONIC; 0: nothing is held */
+	bool doomed;
+	bool lost;
+	bool sealing;
+	char *seal; /* owned; the text, once it is made */
+	bool seal_served;
+	uint32_t files_whole;
+	uint64_t bytes_served;
+	struct still_error error; /* the first that mattered */
+	uint32_t n_damaged;
+	uint64_t
+	    reports[STILL_REPORTS_MAX]; /* hashes of messages already told */
+	uint32_t n_reports;
+};
+
+/* Remember and tell a failure: CORRUPT dooms, LOST loses, others are told.
+ * `path` may be NULL. Any thread. */
+void still_session_note(struct still_session *session, const char *path,
+    const struct still_error *what);
+
+/* May anything be read? STALE or LOST if not. Under `use`. */
+int still_session_check(struct still_session *session, struct still_error *err);
+
+/* A file of a session, as a still_fill_fn knows it. */
+struct still_fill {
+	struct still_session *session;
+	uint32_t index;
+};
+
+/* Verified bytes of a file, whatever its source; tells every failure. A
+ * still_fill_fn over a struct still_fill; under `use`. */
+int still_session_fill(void *arg, uint64_t off_bytes, void *data, size_t len,
+    struct still_error *err);
+
+/* Ask the engine whether the moment is kept. Under `use`. */
+int still_session_keep_held(
+    struct still_session *session, struct still_error *err);
+
+/* Why a doomed session has no seal. Under the lock. */
+int still_session_doomed_error(
+    struct still_session *session, struct still_error *err);
+
+#endif

@@ -335,6 +335,7 @@ static int serve(struct daemon *daemon, struct still_error *err)
 	}
 	/* How it ended is told by the mount table, not by its result. */
 	fuse_session_loop_mt(daemon->mount.fuse, config);
+	fs_mount_settle(&daemon->mount);
 	fuse_loop_cfg_destroy(config);
 	atomic_store(&daemon->loop_ended, true);
 	eventfd_write(daemon->state.wake_fd, 1);

@@ -26,9 +26,20 @@ bool fs_mount_is_ours(const struct fs_mount_point *mount)
 	const char *path = mount->path;
 	struct fs_mounted there;
 
-	return mount->dev && fs_mountinfo_at(path, &there, NULL) == 0 &&
+	return mount->dev && !atomic_load(&mount->gone) &&
+	    fs_mountinfo_at(path, &there, NULL) == 0 &&
 	    there.dev == mount->dev &&
 	    (fs_mount_connected(mount) || fs_mountpoint_is_dead(path));
+}
+
+void fs_mount_settle(struct fs_mount_point *mount)
+{
+	struct fs_mounted there;
+
+	if (!fs_mount_connected(mount) &&
+	    (fs_mountinfo_at(mount->path, &there, NULL) < 0 ||
+		there.dev != mount->dev))
+		atomic_store(&mount->gone, true);
 }
 
 /* libfuse leaves a mount alone whose connection is gone, and only tidies up;

@@ -6,6 +6,7 @@
 #ifndef FS_MOUNT_H
 #define FS_MOUNT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -19,6 +20,7 @@ struct fs_mount_point {
 	const char *path;          /* borrowed; resolved */
 	struct fuse_session *fuse; /* owned; NULL before begin */
 	dev_t dev; /* st_dev of what lies in it; 0 while it is not mounted */
+	atomic_bool gone; /* set by fs_mount_settle() */
 };
 
 /* Make libfuse's session over `state` and mount it. What was made is there on
@@ -28,6 +30,11 @@ int fs_mount_begin(struct fs_mount_point *mount, struct fs_state *state,
 
 /* Does the kernel still talk to us? Then the device number is ours alone. */
 bool fs_mount_connected(const struct fs_mount_point *mount);
+
+/* When libfuse's loop has ended: if the kernel has let us go and nothing with
+ * our device lies in our place, the mount is gone, and is not looked for again.
+ * The sooner this is asked, the less can the next mount be in the way. */
+void fs_mount_settle(struct fs_mount_point *mount);
 
 /* Is our mount what lies on top of its place? */
 bool fs_mount_is_ours(const struct fs_mount_point *mount);

@@ -45,11 +45,8 @@ rm -f "$src"/temp*
 ok "databases that come and go beside it do no harm"
 
 # The names of sidecars are no proof.
-mkdir "$src/notes" "$src/list-wal.d"
+mkdir "$src/notes"
 make_db "$src/notes-journal" 4096 10
-make_db "$src/list" 4096 10
-make_db "$src/list-wal" 4096 10 2>/dev/null || true
-rm -f "$src"/list* && rmdir "$src/list-wal.d" 2>/dev/null
 start_fs
 [ "$(ls "$mnt/backup/data" | tr '\n' ' ')" = "app.db notes-journal " ] ||
 	fail "found: $(ls "$mnt/backup/data")"

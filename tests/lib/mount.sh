@@ -4,7 +4,7 @@
 # and stops at the first thing that is not so. Everything it makes lies below
 # $tmp; whatever happens, nothing stays mounted and no process stays behind.
 #
-# Environment, set by the makefile: STILLFS, LOAD, WAL, PEEK (programs).
+# Environment, set by the makefile: STILLFS, LOAD, WAL, PEEK, HAMMER (programs).
 # STILL_CI=1: what cannot be tested here is a failure, not a skip.
 
 set -u

@@ -80,7 +80,8 @@ user=nobody
 as_user() { setpriv --reuid=$user --regid=nogroup --clear-groups env \
 	HOME="$tmp" PATH="$PATH" "$@"; }
 # As udev makes it on every installed system; fusermount3 opens it for the user.
-[ "$(stat -c %a /dev/fuse)" = 666 ] || chmod 666 /dev/fuse
+fuse_mode=$(stat -c %a /dev/fuse)
+chmod 666 /dev/fuse
 mkdir "$tmp/usrc" && make_db "$tmp/usrc/own.db" 4096 50
 chown -R $user "$tmp/usrc" "$user_mnt"
 as_user stillfs "$tmp/usrc" "$user_mnt" || fail "as a user"
@@ -130,4 +131,4 @@ as_user fusermount3 -u "$user_mnt"
 app "INSERT INTO t(b) VALUES('after');"
 close_app
 ok "a user who may only read: refused on an idle database, served beside its application"
-
+chmod "$fuse_mode" /dev/fuse

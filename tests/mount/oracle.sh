@@ -5,10 +5,13 @@
 # sqlite3 must be one moment that holds all that was acknowledged before it.
 #
 #	SNAPSHOTS   per page size (make soak: 67, so 201 in all)
+#	FREEZES     per page size, below the mount, as fast as they go
 #	PAGE_SIZES  default 512 4096 65536
 . "$(dirname "$0")/../lib/mount.sh"
 
+: "${HAMMER:?}"
 snapshots=${SNAPSHOTS:-5}
+freezes=${FREEZES:-100}
 page_sizes=${PAGE_SIZES:-512 4096 65536}
 seed=${SEED:-$RANDOM}
 echo "seed $seed, $snapshots snapshots for each page size"
@@ -71,6 +74,9 @@ for page_size in $page_sizes; do
 		fi
 	done
 	[ "$(number "$src/acked")" -gt 50 ] || fail "the load was no load"
+	"$HAMMER" "$src" "$freezes" >"$tmp/hammer" 2>&1 ||
+		fail "below the mount: $(cat "$tmp/hammer")"
+	echo "# page size $page_size: $(cat "$tmp/hammer")"
 	stop_storm
 	echo "# page size $page_size: $(number "$src/acked") numbered commits," \
 		"$(cat "$tmp/log.storm")"

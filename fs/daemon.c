@@ -266,8 +266,8 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	int rc;
 
 	pthread_mutex_init(&state->lock, NULL);
-	fs_gate_init(&state->begin_gate, state, fs_state_begin);
-	fs_gate_init(&state->seal_gate, state, fs_state_seal);
+	fs_gate_init(&state->begin_gate, state, fs_state_begin, fs_ops_repeat);
+	fs_gate_init(&state->seal_gate, state, fs_state_seal, fs_ops_repeat);
 	state->epoch = 1;
 	state->started_at_ns = still_sys_now_ns();
 	state->events = still_events_new(fs_log_event, NULL);

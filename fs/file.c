@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/errno.h"
 #include "fs/node.h"
-#include "fs/ops.h"
 
 /* A live file's text as of its open; kept in fi->fh. */
 struct text {

@@ -11,15 +11,16 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "fs/ops.h"
+#include "fs/errno.h"
 #include "fs/state.h"
 
-void fs_gate_init(
-    struct fs_gate *gate, struct fs_state *state, fs_gate_job_fn *job)
+void fs_gate_init(struct fs_gate *gate, struct fs_state *state,
+    fs_gate_job_fn *job, fs_gate_repeat_fn *repeat)
 {
 	memset(gate, 0, sizeof(*gate));
 	gate->state = state;
 	gate->job = job;
+	gate->repeat = repeat;
 	pthread_mutex_init(&gate->lock, NULL);
 	pthread_cond_init(&gate->ended, NULL);
 }
@@ -53,7 +54,8 @@ static struct fs_call *take_all(struct fs_gate *gate)
 	return calls;
 }
 
-static void answer_all(struct fs_call *calls, int sys_errno)
+static void answer_all(
+    struct fs_call *calls, int sys_errno, fs_gate_repeat_fn *repeat)
 {
 	while (calls) {
 		struct fs_call *call = calls;
@@ -63,7 +65,7 @@ static void answer_all(struct fs_call *calls, int sys_errno)
 		if (sys_errno)
 			fuse_reply_err(call->req, sys_errno);
 		else
-			fs_ops_repeat(call);
+			repeat(call);
 		free_call(call);
 	}
 }
@@ -79,7 +81,7 @@ static void *run(void *arg)
 	calls = take_all(gate);
 	gate->running = false;
 	pthread_mutex_unlock(&gate->lock);
-	answer_all(calls, rc < 0 ? fs_job_errno(rc) : 0);
+	answer_all(calls, rc < 0 ? fs_job_errno(rc) : 0, gate->repeat);
 	still_error_clear(&err);
 	pthread_mutex_lock(&gate->lock);
 	gate->threads--;
@@ -172,7 +174,7 @@ void fs_gate_reap(struct fs_gate *gate)
 		}
 	}
 	pthread_mutex_unlock(&gate->lock);
-	answer_all(reaped, EINTR);
+	answer_all(reaped, EINTR, gate->repeat);
 }
 
 void fs_gate_stop(struct fs_gate *gate)
@@ -185,5 +187,5 @@ void fs_gate_stop(struct fs_gate *gate)
 		pthread_cond_wait(&gate->ended, &gate->lock);
 	calls = take_all(gate);
 	pthread_mutex_unlock(&gate->lock);
-	answer_all(calls, ESHUTDOWN);
+	answer_all(calls, ESHUTDOWN, gate->repeat);
 }

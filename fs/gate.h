@@ -47,9 +47,13 @@ struct fs_call {
 
 typedef int fs_gate_job_fn(struct fs_state *state, struct still_error *err);
 
+/* Handle a parked request again, when the way is open. */
+typedef void fs_gate_repeat_fn(const struct fs_call *call);
+
 struct fs_gate {
 	struct fs_state *state;
 	fs_gate_job_fn *job;
+	fs_gate_repeat_fn *repeat;
 	pthread_mutex_t lock; /* of what follows */
 	struct fs_call *parked;
 	bool running; /* the job is at work: parked calls will be answered */
@@ -58,8 +62,8 @@ struct fs_gate {
 	bool stopped;
 };
 
-void fs_gate_init(
-    struct fs_gate *gate, struct fs_state *state, fs_gate_job_fn *job);
+void fs_gate_init(struct fs_gate *gate, struct fs_state *state,
+    fs_gate_job_fn *job, fs_gate_repeat_fn *repeat);
 
 /* Park the request; `call` is copied, its name too. Answers it itself when that
  * cannot be done. */

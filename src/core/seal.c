@@ -8,15 +8,6 @@
 #include "core/manifest.h"
 #include "core/session.h"
 
-int still_session_doomed_error(
-    struct still_session *session, struct still_error *err)
-{
-	return still_error_set(err, STILL_ERR_CORRUPT, 0,
-	    "No checksum list is given out by a session that found damage.",
-	    "`" STILL_SEAL_PATH "`: session %s is damaged: %s", session->id,
-	    still_error_msg(&session->error));
-}
-
 bool still_session_sealed(struct still_session *session)
 {
 	bool sealed;

@@ -142,6 +142,15 @@ static void cover(struct still_session *session, uint32_t index,
 	pthread_mutex_unlock(&session->lock);
 }
 
+int still_session_doomed_error(
+    struct still_session *session, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_CORRUPT, 0,
+	    "No checksum list is given out by a session that found damage.",
+	    "`" STILL_SEAL_PATH "`: session %s is damaged: %s", session->id,
+	    still_error_msg(&session->error));
+}
+
 static int read_seal(struct still_session *session, uint64_t off_bytes,
     void *data, size_t len, struct still_error *err)
 {

@@ -53,6 +53,7 @@ struct daemon {
 	atomic_bool ended;      /* likewise, when the session is over too */
 	atomic_bool announced;  /* the mount answers */
 	atomic_bool failed;     /* the mount never answered */
+	atomic_bool unwanted;   /* nobody waits for it any more */
 };
 
 /* ---- the watch ----------------------------------------------------------- */
@@ -98,7 +99,10 @@ static bool announce(struct daemon *daemon)
 	    daemon->state.info.source, "engine", daemon->state.info.engine,
 	    "databases", still_number(daemon->state.info.n_databases).text,
 	    "version", still_version(), NULL);
-	return daemon->options->foreground || tell_parent(daemon);
+	if (daemon->options->foreground || tell_parent(daemon))
+		return true;
+	atomic_store(&daemon->unwanted, true);
+	return false;
 }
 
 static void tick(struct daemon *daemon)
@@ -291,22 +295,13 @@ static void end(struct daemon *daemon)
 	struct fs_state *state = &daemon->state;
 	enum ending ending = (enum ending) atomic_load(&daemon->ending);
 	bool forced = ending == RUNNING && fs_mount_is_ours(&daemon->mount);
-	struct still_session *session;
 
 	fs_state_cancel(state);
 	fs_gate_stop(&state->begin_gate);
 	fs_gate_stop(&state->seal_gate);
-	/* The watch may still cancel it. */
-	pthread_mutex_lock(&state->lock);
-	session = state->session;
-	state->session = NULL;
-	state->serving = false;
-	pthread_mutex_unlock(&state->lock);
-	if (session)
-		still_session_end(session, forced);
-	still_session_free(session);
-	still_instance_detach(state->instance);
-	state->instance = NULL;
+	/* Freed only when the watch has ended, which may be at a tick. */
+	if (state->session)
+		still_session_end(state->session, forced);
 	fs_mount_end(&daemon->mount);
 	still_events_add(state->events, STILL_LEVEL_INFO, "unmounted",
 	    "mountpoint", state->mountpoint, "by",
@@ -345,6 +340,11 @@ static int serve(struct daemon *daemon, struct still_error *err)
 	end(daemon);
 	atomic_store(&daemon->ended, true);
 	pthread_join(daemon->watch_thread, NULL);
+	if (atomic_load(&daemon->unwanted))
+		return still_error_set(err, STILL_ERR_FAILED, 0, NULL,
+		    "mountpoint `%s`: given up, because the command that asked "
+		    "for the mount was ended",
+		    daemon->state.mountpoint);
 	if (atomic_load(&daemon->failed))
 		return still_error_set(err, STILL_ERR_FAILED, 0, NULL,
 		    "mountpoint `%s`: the mount does not answer",
@@ -360,6 +360,7 @@ static void release(struct daemon *daemon)
 		fs_mount_end(&daemon->mount);
 		fuse_session_destroy(daemon->mount.fuse);
 	}
+	still_session_free(state->session);
 	still_instance_detach(state->instance);
 	still_events_free(state->events);
 	free(state->mountpoint);

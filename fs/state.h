@@ -38,7 +38,8 @@ struct fs_state {
 	bool ending;           /* no session begins any more */
 };
 
-/* The session that serves, or NULL. Borrowed; valid until the daemon ends. */
+/* The session that serves, or NULL. Borrowed; valid until the watch and all
+ * requests have ended. */
 struct still_session *fs_state_serving(struct fs_state *state);
 
 /* The time of backup/, fixed by the first call. */

@@ -65,6 +65,11 @@ uint64_t still_hash64(const void *data, size_t len)
 	return XXH3_64bits(data, len);
 }
 
+uint64_t still_hash64_seeded(const void *data, size_t len, uint64_t seed)
+{
+	return XXH3_64bits_withSeed(data, len, seed);
+}
+
 void still_hash128_hex(
     struct still_hash128 hash, char out[STILL_HASH128_HEX_CHARS + 1])
 {

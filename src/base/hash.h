@@ -30,6 +30,7 @@ void still_hash_free(struct still_hash_state *state);
 
 struct still_hash128 still_hash128(const void *data, size_t len);
 uint64_t still_hash64(const void *data, size_t len);
+uint64_t still_hash64_seeded(const void *data, size_t len, uint64_t seed);
 
 /* Write 32 hexadecimal digits and a NUL. */
 void still_hash128_hex(

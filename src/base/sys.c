@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,6 +75,29 @@ ssize_t still_sys_pread(int fd, void *data, size_t len, uint64_t off_bytes)
 		done += (size_t) n;
 	}
 	return (ssize_t) done;
+}
+
+ssize_t still_sys_pread_two(int fd, void *first, size_t first_len, void *second,
+    size_t second_len, uint64_t off_bytes)
+{
+	struct iovec parts[] = {{first, first_len}, {second, second_len}};
+	int injected = fault(STILL_SYS_PREAD);
+	ssize_t n;
+	ssize_t m;
+
+	if (injected)
+		return -injected;
+	do
+		n = preadv(fd, parts, 2, (off_t) off_bytes);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if ((size_t) n == first_len + second_len || (size_t) n < first_len)
+		return n;
+	/* Cut short by a signal, or at the end of the file. */
+	m = still_sys_pread(fd, (char *) second + ((size_t) n - first_len),
+	    second_len - ((size_t) n - first_len), off_bytes + (uint64_t) n);
+	return m < 0 ? m : n + m;
 }
 
 static int64_t clock_ns(clockid_t clock)

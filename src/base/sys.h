@@ -43,6 +43,10 @@ int still_sys_fstat(int fd, struct stat *ret_st);
  */
 ssize_t still_sys_pread(int fd, void *data, size_t len, uint64_t off_bytes);
 
+/* As above, into two buffers one after the other. */
+ssize_t still_sys_pread_two(int fd, void *first, size_t first_len, void *second,
+    size_t second_len, uint64_t off_bytes);
+
 /* CLOCK_REALTIME and CLOCK_MONOTONIC in nanoseconds. */
 int64_t still_sys_now_ns(void);
 int64_t still_sys_monotonic_ns(void);

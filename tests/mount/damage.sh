@@ -21,6 +21,7 @@ build() {
 	echo "BEGIN; SELECT 'r'||count(*) FROM t;" >&8
 	wait_for 5 grep -q r "$tmp/reader.out" || fail "the reader"
 	app "UPDATE t SET b=hex(randomblob(50)) WHERE a BETWEEN 600 AND 1200;
+		UPDATE t SET b=hex(randomblob(50)) WHERE a BETWEEN 620 AND 650;
 		PRAGMA wal_checkpoint(PASSIVE);"
 	: >"$tmp/reader.out"
 	eval "$("$WAL" info "$db")"
@@ -80,14 +81,16 @@ doomed "log frame $frame of \`app.db-wal\`: checksum mismatch"
 "$WAL" flip "$db" "$frame" 2
 ok "a page number that cannot be believed: EIO for the whole database"
 
-start_fs
-ls "$mnt/backup" >/dev/null
-"$WAL" flip "$db" "$frame" 2000
-bad=$("$PEEK" bad "$image" 4096)
-[ "$bad" = "$page" ] || fail "bad pages '$bad', not $page"
-doomed "log frame $frame of \`app.db-wal\`: changed since the freeze (page $page)"
-"$WAL" flip "$db" "$frame" 2000
-ok "a bit flipped after the freeze: EIO for page $page, and no seal"
+for offset in 2000 1 9 20; do
+	start_fs
+	ls "$mnt/backup" >/dev/null
+	"$WAL" flip "$db" "$frame" $offset
+	bad=$("$PEEK" bad "$image" 4096)
+	[ "$bad" = "$page" ] || fail "offset $offset: bad pages '$bad', not $page"
+	doomed "log frame $frame of \`app.db-wal\`: changed since the freeze (page $page)"
+	"$WAL" flip "$db" "$frame" $offset
+	ok "a bit at $offset flipped after the freeze: EIO for page $page, and no seal"
+done
 
 start_fs
 ls "$mnt/backup" >/dev/null
@@ -97,8 +100,21 @@ doomed "log frame $frame of \`app.db-wal\`: changed since the freeze (page $page
 "$WAL" flip "$db" "$frame" 2000
 ok "the pass for the seal finds it too, when nobody else has read"
 
-# Outside (nBackfill, M]: frames that are in the file already, the log's header,
-# and a tail behind the last commit.
+# A frame in the range whose page a later one holds too: the image does not need
+# it, but the log is damaged, and no session of a damaged log is sealed.
+old=$((backfilled + 1))
+while ! "$WAL" superseded "$db" $old; do
+	old=$((old + 1))
+	[ $old -lt "$last" ] || fail "no superseded frame"
+done
+"$WAL" flip "$db" $old 1000
+start_fs
+[ -z "$("$PEEK" bad "$image" 4096)" ] || fail "a page is bad that is not needed"
+doomed "log frame $old of \`app.db-wal\`: checksum mismatch"
+"$WAL" flip "$db" $old 1000
+ok "a superseded frame: every page is served, and no seal"
+
+# Outside (nBackfill, M]: frames that are in the file already.
 for where in "1 1000" "$backfilled 1000" "$backfilled 20" "2 3"; do
 	set -- $where
 	"$WAL" flip "$db" "$1" "$2"
@@ -110,14 +126,63 @@ for where in "1 1000" "$backfilled 1000" "$backfilled 20" "2 3"; do
 	cmp "$tmp/copy/data/app.db" "$tmp/intact/data/app.db" || fail "other bytes"
 	"$WAL" flip "$db" "$1" "$2"
 done
-ok "a bit flipped outside of it has no effect"
+ok "a bit flipped before nBackfill has no effect"
 
-intact2=$(md5sum <"$tmp/intact/data/app.db")
+# And what was committed after the freeze.
+rm -rf "$tmp/copy"
+start_fs
+ls "$mnt/backup" >/dev/null
+app "INSERT INTO t(b) VALUES('after the freeze');"
+eval "$("$WAL" info "$db" | sed 's/ last=/ newest=/')"
+[ "$newest" -gt "$last" ] || fail "no frame after the freeze"
+"$WAL" flip "$db" "$newest" 1000
+cp -r "$mnt/backup" "$tmp/copy" || fail "cp with damage behind M"
+"$WAL" flip "$db" "$newest" 1000
+stop_fs COPIED
+check_set "$tmp/copy"
+cmp "$tmp/copy/data/app.db" "$tmp/intact/data/app.db" || fail "other bytes"
+ok "a bit flipped behind M has no effect"
+
 rm -rf "$tmp/intact"
+app "DELETE FROM t WHERE b='after the freeze';"
 intact
-[ "$(md5sum <"$tmp/intact/data/app.db")" = "$intact2" ] || fail "not undone"
+[ "$(sqlite3 "$tmp/intact/data/app.db" "SELECT count(*) FROM t")" = 2000 ] ||
+	fail "not undone"
 ok "with the damage undone the set is intact again"
 teardown
+
+# The header of a log of which nothing is in the file yet: the sums of all its
+# frames begin there, and a restart of the application would lose them all.
+build_whole() {
+	rm -rf "$src" && mkdir "$src"
+	make_db "$db" 4096 2000
+	make_db "$src/other.db" 4096 20
+	open_app "$db"
+	app "UPDATE t SET b='y' WHERE a < 400;"
+}
+build_whole
+rm -rf "$tmp/intact"
+intact
+printf '\001' | dd of="$db-wal" bs=1 seek=14 conv=notrunc 2>/dev/null
+start_fs
+doomed "log header of \`app.db-wal\`: checksum mismatch"
+ok "the header of a log that is needed from its first frame: named, no seal"
+close_app
+
+# A log that is bad all over takes no longer to refuse, and can be given up.
+build_whole
+rm -rf "$tmp/intact"
+app "UPDATE t SET b=hex(randomblob(3000));"
+intact
+size=$(stat -c %s "$db-wal")
+# Not the end, where page 1 is: without it SQLite itself refuses.
+dd if=/dev/zero of="$db-wal" bs=4096 seek=$((size / 4096 / 10)) \
+	count=$((size / 4096 / 2)) conv=notrunc 2>/dev/null
+start_fs
+timeout 10 ls "$mnt/backup" >/dev/null || fail "a bad log takes for ever"
+doomed "log frame"
+ok "a log with $((size / 4096 / 2)) pages of zeros in it: told in time"
+close_app
 
 # The log cut short under a live wal-index.
 build

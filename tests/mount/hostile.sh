@@ -31,11 +31,15 @@ ok "a database that vanished fails every tool; once back, it is served"
 done) &
 churn=$!
 started+=("$churn")
+served=0
 for i in 1 2 3 4 5 6 7 8; do
 	start_fs
 	if ls "$mnt/backup/data" >"$tmp/list" 2>&1; then
 		grep -qx app.db "$tmp/list" || fail "app.db is missing"
+		served=$((served + 1))
 	fi
+	# Half-copied ones are refused for what they are, never for permission.
+	grep -qi 'permission' "$tmp/list" && fail "$(cat "$mnt/status")"
 	umount "$mnt"
 	wait_fs
 done
@@ -43,6 +47,23 @@ done
 wait "$churn"
 rm -f "$src"/temp*
 ok "databases that come and go beside it do no harm"
+
+# Too many databases for the descriptors that there are.
+mkdir "$src/many"
+for i in $(seq 1 40); do cp "$tmp/copy/data/app.db" "$src/many/$i.db"; done
+: >"$log"
+(ulimit -n 100 && exec "$STILLFS" "$src" "$mnt" -f >>"$log" 2>&1) &
+fs_pid=$!
+wait_for 10 grep -q ' info mounted ' "$log" || fail "no mount"
+ls "$mnt/backup" >/dev/null 2>"$tmp/err" && fail "frozen with 100 descriptors"
+grep -qi 'permission' "$tmp/err" && fail "EMFILE is told as a permission"
+grep -q ': too many open files$' "$mnt/status" ||
+	grep -q 'Too many open files' "$mnt/status" ||
+	fail "status: $(cat "$mnt/status")"
+umount "$mnt"
+wait_fs
+rm -r "$src/many"
+ok "too many databases for the descriptors: said so"
 
 # The names of sidecars are no proof.
 mkdir "$src/notes"

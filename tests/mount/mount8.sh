@@ -37,6 +37,20 @@ umount "$mnt"
 wait_for 2 gone "$pid" || fail "the daemon is still there"
 ok "in the background: mounted when the parent returns, gone after umount"
 
+stillfs "$src" "$mnt" <&- >&- 2>&- || fail "without standard streams"
+copied "$mnt"
+umount "$mnt"
+wait_for 2 eval '! daemon_of "$src"' || fail "the daemon is still there"
+ok "standard streams that are closed do no harm"
+
+stillfs "$src" "$mnt" -d >"$tmp/trace" 2>&1 &
+trace=$!
+wait_for 5 grep -q '^state' "$mnt/status" || fail "-d"
+umount "$mnt"
+wait $trace || fail "-d: exit status"
+grep -q 'opcode: GETATTR' "$tmp/trace" || fail "no trace of requests"
+ok "-d stays in the foreground and traces requests"
+
 for i in 1 2 3 4 5 6 7 8 9 10; do
 	stillfs "$src" "$mnt" || fail "mount $i"
 	grep -q '^state' "$mnt/status" || fail "no answer $i"

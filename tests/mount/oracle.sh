@@ -52,6 +52,10 @@ judge() {
 total=0 bad=0 frames=0
 for page_size in $page_sizes; do
 	start_storm "$page_size"
+	# First, while the database is small: each image is checked whole.
+	"$HAMMER" "$src" "$freezes" >"$tmp/hammer" 2>&1 ||
+		fail "below the mount: $(cat "$tmp/hammer")"
+	echo "# page size $page_size: $(cat "$tmp/hammer")"
 	for ((i = 0; i < snapshots; i++)); do
 		start_fs
 		acked=$(number "$src/acked")
@@ -74,9 +78,6 @@ for page_size in $page_sizes; do
 		fi
 	done
 	[ "$(number "$src/acked")" -gt 50 ] || fail "the load was no load"
-	"$HAMMER" "$src" "$freezes" >"$tmp/hammer" 2>&1 ||
-		fail "below the mount: $(cat "$tmp/hammer")"
-	echo "# page size $page_size: $(cat "$tmp/hammer")"
 	stop_storm
 	echo "# page size $page_size: $(number "$src/acked") numbered commits," \
 		"$(cat "$tmp/log.storm")"

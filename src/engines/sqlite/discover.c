@@ -302,7 +302,8 @@ static int visit(const struct walk *walk, const struct names *names,
 	} else if (S_ISDIR(st.st_mode)) {
 		if (st.st_dev == walk->source->root_st.st_dev)
 			rc = visit_dir(walk, rel);
-	} else if (S_ISREG(st.st_mode)) {
+	} else if (S_ISREG(st.st_mode) &&
+	    st.st_dev == walk->source->root_st.st_dev) {
 		/* No sidecar begins with SQLite's magic; a database may have
 		 * the name of one. */
 		rc = visit_file(walk, rel,

@@ -24,6 +24,22 @@ static int sqlite_failed(const struct sqlite_target *target, sqlite3 *conn,
 		    "database `%s`: needs recovery by its application (hot "
 		    "journal)",
 		    rel);
+	if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR) {
+		int sys_errno = conn ? sqlite3_system_errno(conn) : 0;
+
+		if (sys_errno == EMFILE || sys_errno == ENFILE)
+			return still_error_set(err, STILL_ERR_IO, sys_errno,
+			    "Each database takes five descriptors; raise the "
+			    "hard limit (ulimit -Hn, LimitNOFILE=), or name "
+			    "fewer databases.",
+			    "database `%s`: too many open files", rel);
+		/* Removed since it was found, log and all. */
+		if (sys_errno == ENOENT)
+			return still_error_set(err, STILL_ERR_NOTFOUND,
+			    sys_errno, NULL,
+			    "database `%s`: was removed while it was opened",
+			    rel);
+	}
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:

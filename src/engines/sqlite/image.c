@@ -61,17 +61,18 @@ static int read_frame(const struct sqlite_image *image,
     const struct sqlite_walmap_entry *entry, uint8_t *page,
     struct still_error *err)
 {
-	uint64_t off_bytes = sqlite_frame_offset(
-				 entry->frame, image->page_size_bytes) +
-	    SQLITE_FRAME_HEADER_BYTES;
+	const ssize_t frame_bytes = SQLITE_FRAME_HEADER_BYTES +
+	    (ssize_t) image->page_size_bytes;
+	uint8_t header[SQLITE_FRAME_HEADER_BYTES];
 	int64_t pause_ns = SQLITE_REREAD_PAUSE_NS;
 	ssize_t n = 0;
 
 	for (int i = 0; i <= SQLITE_REREADS; i++) {
-		n = still_sys_pread(sqlite_file_fd(image->pin.wal), page,
-		    image->page_size_bytes, off_bytes);
-		if (n == (ssize_t) image->page_size_bytes &&
-		    still_hash64(page, image->page_size_bytes) ==
+		n = still_sys_pread_two(sqlite_file_fd(image->pin.wal), header,
+		    sizeof(header), page, image->page_size_bytes,
+		    sqlite_frame_offset(entry->frame, image->page_size_bytes));
+		if (n == frame_bytes &&
+		    sqlite_frame_digest(header, page, image->page_size_bytes) ==
 			entry->digest) {
 			if (i > 0)
 				image->observer.warn(image->observer.arg,

@@ -53,9 +53,9 @@
 struct sqlite_pin {
 	struct sqlite_target target; /* its path is owned */
 
-	struct sqlite_file *db;  /* held from before the connection is opened
+	struct sqlite_file *db; /* held from before the connection is opened
 				    until after it is closed */
-	struct sqlite_file *wal; /* NULL where no frame is needed */
+	struct sqlite_file *wal;
 	struct stat wal_st;
 	struct stat shm_st;
 

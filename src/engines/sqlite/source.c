@@ -48,7 +48,8 @@ static int check_fs(
 	struct statfs fs;
 	const char *name;
 
-	if (fstatfs(source->root_fd, &fs) != 0)
+	/* Of the file itself: it may be mounted from elsewhere. */
+	if (statfs(source->path, &fs) != 0)
 		return still_error_sys(
 		    err, errno, NULL, "source `%s`", source->path);
 	name = unsuitable_fs((long) fs.f_type);

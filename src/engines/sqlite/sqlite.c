@@ -296,19 +296,21 @@ static int sqlite_freeze(struct still_engine_instance *base,
     struct still_error *err)
 {
 	struct instance *instance = (struct instance *) base;
-	int rc = STILL_ERR_NOTFOUND;
+	bool again = true;
+	int rc = 0;
 
 	assert(!instance->images);
 	atomic_store(&instance->lost, false);
-	/* A database that vanishes between the look and the lock was removed
-	 * by its application: look again. */
-	for (int i = 0; i < FREEZE_LOOKS && rc == STILL_ERR_NOTFOUND; i++) {
+	/* A database that vanishes between the look and the lock, or is another
+	 * one then, was replaced by its application: look again. */
+	for (int i = 0; i < FREEZE_LOOKS && again; i++) {
 		sqlite_thaw(base);
 		still_error_clear(err);
 		rc = list(instance, err);
 		if (rc < 0)
 			return rc;
 		rc = pin_all(instance, request, err);
+		again = rc == STILL_ERR_NOTFOUND || rc == STILL_ERR_AGAIN;
 	}
 	if (rc == 0)
 		rc = hand_over_all(instance, builder, err);

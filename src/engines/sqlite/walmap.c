@@ -12,6 +12,7 @@
 #include "base/sys.h"
 
 #define CHUNK_BYTES (256 * 1024)
+#define REREAD_FRAMES_MAX 8
 
 struct scan {
 	struct sqlite_pin *pin;
@@ -22,6 +23,7 @@ struct scan {
 	const atomic_bool *cancel;
 	struct sqlite_walmap *map;
 
+	const char *bad_header; /* what is wrong with the log's own; static */
 	struct sqlite_checksum stored;   /* of the frame before */
 	struct sqlite_checksum computed; /* of the frame before */
 
@@ -33,13 +35,19 @@ struct scan {
 
 static void note_damage(struct scan *scan, uint32_t frame, const char *what)
 {
+	bool header = frame == 1 && scan->bad_header;
+	char number[16];
+
 	scan->map->n_damaged++;
 	if (scan->map->damage.code)
 		return;
+	snprintf(number, sizeof(number), "%u", frame);
 	still_error_set(&scan->map->damage, STILL_ERR_CORRUPT, 0,
 	    "The live log is damaged; check the database, and its disk, before "
 	    "its application restarts.",
-	    "log frame %u of `%s-wal`: %s", frame, scan->pin->target.rel, what);
+	    "log %s%s of `%s-wal`: %s", header ? "header" : "frame ",
+	    header ? "" : number, scan->pin->target.rel,
+	    header ? scan->bad_header : what);
 }
 
 static ssize_t read_log(
@@ -123,6 +131,9 @@ static const char *judge_again(struct scan *scan, uint32_t number,
 {
 	int64_t pause_ns = SQLITE_REREAD_PAUSE_NS;
 
+	/* A log that is bad all over is not in flight. */
+	if (scan->map->n_damaged >= REREAD_FRAMES_MAX)
+		return wrong;
 	for (int i = 0; frame && wrong && i < SQLITE_REREADS; i++) {
 		still_sys_sleep_ns(pause_ns);
 		pause_ns *= 4;
@@ -161,6 +172,13 @@ static int add_entry(
 	return 0;
 }
 
+uint64_t sqlite_frame_digest(
+    const void *header, const void *page, uint32_t page_size_bytes)
+{
+	return still_hash64_seeded(page, page_size_bytes,
+	    still_hash64(header, SQLITE_FRAME_HEADER_BYTES));
+}
+
 static int scan_frame(struct scan *scan, uint32_t number, bool *ret_good,
     struct sqlite_frame_header *header, struct still_error *err)
 {
@@ -188,7 +206,7 @@ static int scan_frame(struct scan *scan, uint32_t number, bool *ret_good,
 		    sqlite_pin_index_page(scan->pin, number) != entry.page)
 			scan->map->all_damaged = true;
 	} else {
-		entry.digest = still_hash64(
+		entry.digest = sqlite_frame_digest(frame,
 		    frame + SQLITE_FRAME_HEADER_BYTES, scan->page_size_bytes);
 	}
 	if (add_entry(scan->map, &entry) < 0)
@@ -208,7 +226,8 @@ static int seed_from_header(struct scan *scan, struct still_error *err)
 		return read_failed(scan, n, err);
 	if (n == sizeof(bytes))
 		wrong = sqlite_wal_header_parse(bytes, &header);
-	/* A wrong seed makes frame 1 fail, and that is what is reported. */
+	/* A wrong seed makes frame 1 fail; then this is why. */
+	scan->bad_header = wrong;
 	if (!wrong)
 		scan->stored = header.checksum;
 	scan->computed = scan->stored;

@@ -34,7 +34,7 @@ struct sqlite_walmap_entry {
 	uint32_t page;
 	uint32_t frame : 31;
 	uint32_t damaged : 1; /* the page cannot be served */
-	uint64_t digest; /* XXH3-64 of the page as it stands in the frame */
+	uint64_t digest; /* of the whole frame as it was when it was proven */
 };
 
 struct sqlite_walmap {
@@ -52,6 +52,11 @@ struct sqlite_walmap {
 int sqlite_walmap_build(struct sqlite_pin *pin, uint32_t page_size_bytes,
     const struct still_observer *observer, const atomic_bool *cancel,
     struct sqlite_walmap *ret, struct still_error *err);
+
+/* The digest of a frame: XXH3-64 of the page, seeded with that of the 24 bytes
+ * before it. */
+uint64_t sqlite_frame_digest(
+    const void *header, const void *page, uint32_t page_size_bytes);
 
 /* The first entry whose page is `page` or a later one, or NULL. */
 const struct sqlite_walmap_entry *sqlite_walmap_from(

@@ -62,16 +62,6 @@ const char *still_path_base(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-bool still_path_within(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	while (n > 0 && dir[n - 1] == '/')
-		n--;
-	return strncmp(path, dir, n) == 0 &&
-	    (path[n] == '\0' || path[n] == '/');
-}
-
 bool still_path_ends(const char *text, const char *suffix)
 {
 	size_t n = strlen(text);

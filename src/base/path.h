@@ -24,9 +24,6 @@ char *still_path_join(const char *dir, const char *name);
 /* The part after the last '/', borrowed from `path`. */
 const char *still_path_base(const char *path);
 
-/* Is `path` the same as `dir` or below it? Both absolute and resolved. */
-bool still_path_within(const char *path, const char *dir);
-
 /* Does `text` end with `suffix`? */
 bool still_path_ends(const char *text, const char *suffix);
 

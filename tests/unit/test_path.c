@@ -148,33 +148,6 @@ static void base(void **state)
 	assert_string_equal(still_path_base(""), "");
 }
 
-static void within(void **state)
-{
-	static const struct {
-		const char *path;
-		const char *dir;
-		bool within;
-	} table[] = {
-	    {"/a", "/a", true},
-	    {"/a/b", "/a", true},
-	    {"/a/b/c", "/a/b", true},
-	    {"/a", "/", true},
-	    {"/", "/", true},
-	    {"/a/b", "/a/", true},
-	    {"/ab", "/a", false},
-	    {"/a", "/a/b", false},
-	    {"/b", "/a", false},
-	    {"/a-b/c", "/a", false},
-	    {"/", "/a", false},
-	};
-
-	(void) state;
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (still_path_within(table[i].path, table[i].dir) !=
-		    table[i].within)
-			fail_msg("%s within %s", table[i].path, table[i].dir);
-}
-
 static void ends(void **state)
 {
 	(void) state;
@@ -194,7 +167,6 @@ int main(void)
 	    cmocka_unit_test(utf8_no_other_character),
 	    cmocka_unit_test(join),
 	    cmocka_unit_test(base),
-	    cmocka_unit_test(within),
 	    cmocka_unit_test(ends),
 	};
 

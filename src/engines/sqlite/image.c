@@ -4,7 +4,6 @@
 #include "engines/sqlite/image.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

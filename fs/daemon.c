@@ -265,6 +265,10 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	    .engine = options->engine,
 	    .force = options->force,
 	    .freeze_ms = options->freeze_ms,
+	    .stall_ms = options->stall_ms,
+	    .barrier_max = options->barrier_max,
+	    .spool = options->spool,
+	    .verify = (enum still_verify) options->verify,
 	};
 	struct fs_state *state = &daemon->state;
 	int rc;

@@ -22,6 +22,8 @@ int fs_errno(int code)
 		return EACCES;
 	case STILL_ERR_UNSUPPORTED:
 		return EOPNOTSUPP;
+	case STILL_ERR_NOSPACE:
+		return ENOSPC;
 	case STILL_ERR_NOMEM:
 		return ENOMEM;
 	case STILL_ERR_CANCELLED:

@@ -21,7 +21,8 @@
 enum kind {
 	FLAG,
 	NUMBER,
-	STRING
+	STRING,
+	CHOICE
 };
 
 struct option {
@@ -30,7 +31,7 @@ struct option {
 	size_t offset; /* in struct fs_options */
 	uint32_t min;
 	uint32_t max;
-	const char *value; /* how --help calls it */
+	const char *value; /* how --help calls it; the words of a CHOICE */
 	const char *help;
 };
 
@@ -39,18 +40,26 @@ struct option {
 static const struct option table[] = {
     {"allow_other", FLAG, AT(allow_other), 0, 0, NULL,
 	"let other users in, as far as the source's modes do"},
+    {"barrier_max", NUMBER, AT(barrier_max), 1, 1000000, "N",
+	"refuse a source of more than N databases (4000)"},
     {"engine", STRING, AT(engine), 0, 0, "NAME",
 	"let only the engine of this name look at SOURCE"},
     {"force", FLAG, AT(force), 0, 0, NULL,
 	"accept network and FUSE file systems, and hard links"},
     {"freeze_ms", NUMBER, AT(freeze_ms), 1, FREEZE_MS_MAX, "N",
-	"give up a database's freeze after N ms (10000)"},
+	"give up a freeze that finds no moment in N ms (10000)"},
     {"noexec", FLAG, AT(noexec), 0, 0, NULL,
 	"as for every mount: nothing in it can be executed"},
     {"nonempty", FLAG, AT(nonempty), 0, 0, NULL,
 	"mount over a directory that is not empty"},
+    {"spool", STRING, AT(spool), 0, 0, "DIR",
+	"where private copies lie while a session lasts"},
+    {"stall_ms", NUMBER, AT(stall_ms), 1, 10 * 60 * 1000, "N",
+	"hold writers off for N ms at most, to copy (500)"},
     {"threads", NUMBER, AT(threads), 1, THREADS_MAX, "N",
 	"serve at most N requests at once (4)"},
+    {"verify", CHOICE, AT(verify), 0, 0, "basic|quick|full",
+	"what a freeze checks beyond logs and headers (basic)"},
 };
 #define N_OPTIONS (sizeof(table) / sizeof(table[0]))
 
@@ -124,6 +133,28 @@ static int parse_number(const struct option *option, const char *text,
 	return 0;
 }
 
+/* One of the words "a|b|c"; its place in them. */
+static int parse_choice(const struct option *option, const char *text,
+    uint32_t *ret, struct still_error *err)
+{
+	const char *word = option->value;
+	size_t len = strlen(text);
+
+	for (uint32_t i = 0;; i++) {
+		size_t n = strcspn(word, "|");
+
+		if (n == len && memcmp(word, text, n) == 0) {
+			*ret = i;
+			return 0;
+		}
+		if (!word[n])
+			return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+			    "option `%s`: `%s` is not one of %s", option->name,
+			    text, option->value);
+		word += n + 1;
+	}
+}
+
 static int set_option(
     struct parse *parse, const struct option *option, const char *value)
 {
@@ -141,6 +172,9 @@ static int set_option(
 		    "option `%s`: needs a value", option->name);
 	if (option->kind == NUMBER)
 		return parse_number(
+		    option, value, (uint32_t *) field, parse->err);
+	if (option->kind == CHOICE)
+		return parse_choice(
 		    option, value, (uint32_t *) field, parse->err);
 	free(*(char **) field);
 	*(char **) field = strdup(value);
@@ -217,6 +251,9 @@ int fs_options_parse(
 
 	*ret = (struct fs_options){
 	    .freeze_ms = STILL_FREEZE_MS_DEFAULT,
+	    .stall_ms = STILL_STALL_MS_DEFAULT,
+	    .barrier_max = STILL_BARRIER_MAX_DEFAULT,
+	    .verify = STILL_VERIFY_BASIC,
 	    .threads = THREADS_DEFAULT,
 	};
 	/* libfuse's own parser cuts "-o a,b\,c" as mount.fuse3 writes it. */
@@ -243,6 +280,7 @@ void fs_options_release(struct fs_options *options)
 	free(options->source);
 	free(options->mountpoint);
 	free(options->engine);
+	free(options->spool);
 	memset(options, 0, sizeof(*options));
 }
 

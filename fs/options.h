@@ -29,7 +29,11 @@ struct fs_options {
 	bool nonempty;
 	bool allow_other;
 	bool noexec;
+	char *spool; /* owned; NULL: the default place */
 	uint32_t freeze_ms;
+	uint32_t stall_ms;
+	uint32_t barrier_max;
+	uint32_t verify; /* enum still_verify */
 	uint32_t threads;
 };
 

@@ -76,14 +76,27 @@ struct still_number still_number(uint64_t value);
 
 struct still_instance;
 
+/* What a freeze looks at, beyond what is checked always. */
+enum still_verify {
+	STILL_VERIFY_BASIC,
+	STILL_VERIFY_QUICK, /* the structure of each database */
+	STILL_VERIFY_FULL   /* all that the engine can check */
+};
+
 struct still_options {
 	const char
 	    *engine; /* only this one; NULL: whichever knows the source */
 	bool force;  /* take sources in places that are refused */
-	uint32_t freeze_ms; /* how long one database's freeze may try */
+	uint32_t freeze_ms;   /* how long a moment is looked for */
+	uint32_t stall_ms;    /* how long writers may be held off for copies */
+	uint32_t barrier_max; /* how many databases one moment may span */
+	const char *spool;    /* where copies lie; NULL: the default place */
+	enum still_verify verify;
 };
 
 #define STILL_FREEZE_MS_DEFAULT 10000
+#define STILL_STALL_MS_DEFAULT 500
+#define STILL_BARRIER_MAX_DEFAULT 4000
 
 /* Resolve and examine a source. Holds nothing in it afterwards. Reads the disk.
  * On success `*ret` belongs to the caller. */
@@ -154,9 +167,10 @@ enum still_outcome {
 	STILL_ABORTED_UNREAD,  /* nothing was served */
 	STILL_ABORTED_PARTIAL, /* something was */
 	STILL_ABORTED_CORRUPT, /* damage was found */
-	STILL_ABORTED_LOST,    /* the moment could not be kept */
-	STILL_ABORTED_FORCED,  /* the mount was taken away by force */
-	STILL_ABORTED_FREEZE,  /* the moment could not be fixed */
+	STILL_ABORTED_INCOMPLETE, /* a database could not be frozen */
+	STILL_ABORTED_LOST,       /* the moment could not be kept */
+	STILL_ABORTED_FORCED,     /* the mount was taken away by force */
+	STILL_ABORTED_FREEZE,     /* the moment could not be fixed */
 	STILL_OUTCOME_COUNT
 };
 
@@ -243,10 +257,11 @@ struct still_session_status {
 	int64_t pin_age_ns;   /* how long the instance has been held; 0: not */
 	const char *cut;      /* static; NULL before the freeze */
 	int64_t cut_width_ns;
-	const char *verified; /* static; NULL before the freeze */
-	uint32_t databases;   /* in the snapshot */
-	uint32_t files;       /* non-empty ones, the seal among them */
-	uint32_t files_whole; /* served whole */
+	int64_t writers_held_ns; /* at most, by the freeze */
+	const char *verified;    /* static; NULL before the freeze */
+	uint32_t databases;      /* in the snapshot */
+	uint32_t files;          /* non-empty ones, the seal among them */
+	uint32_t files_whole;    /* served whole */
 	uint64_t bytes;
 	uint64_t bytes_served; /* each byte once */
 	uint64_t bytes_hashed; /* digested so far */
@@ -254,6 +269,7 @@ struct still_session_status {
 	bool sealed;
 	bool seal_served;
 	uint32_t n_damaged;       /* damages reported */
+	uint32_t n_unfrozen;      /* databases that are listed, and no more */
 	struct still_error error; /* the first of damage, loss, failed freeze;
 				     owned by this copy */
 };

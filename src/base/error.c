@@ -58,6 +58,9 @@ static int code_of_errno(int sys_errno)
 		return STILL_ERR_AGAIN;
 	case ENOMEM:
 		return STILL_ERR_NOMEM;
+	case ENOSPC:
+	case EDQUOT:
+		return STILL_ERR_NOSPACE;
 	default:
 		return STILL_ERR_IO;
 	}
@@ -149,6 +152,8 @@ const char *still_error_word(int code)
 		return "cancelled";
 	case STILL_ERR_STALE:
 		return "stale";
+	case STILL_ERR_NOSPACE:
+		return "no-space";
 	default:
 		return "failed";
 	}

@@ -29,6 +29,7 @@ enum still_err_code {
 	STILL_ERR_NOMEM = -11,      /* out of memory */
 	STILL_ERR_CANCELLED = -12,  /* the caller's stop flag was raised */
 	STILL_ERR_STALE = -13,      /* it belongs to a session that is over */
+	STILL_ERR_NOSPACE = -14,    /* a disk is full */
 };
 
 struct still_error {

@@ -100,6 +100,39 @@ ssize_t still_sys_pread_two(int fd, void *first, size_t first_len, void *second,
 	return m < 0 ? m : n + m;
 }
 
+int still_sys_pwrite(int fd, const void *data, size_t len, uint64_t off_bytes)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		int injected = fault(STILL_SYS_PWRITE);
+		ssize_t n;
+
+		if (injected)
+			return -injected;
+		n = pwrite(fd, (const char *) data + done, len - done,
+		    (off_t) (off_bytes + done));
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0)
+			done += (size_t) n;
+	}
+	return 0;
+}
+
+int still_sys_allocate(int fd, uint64_t bytes)
+{
+	int injected = fault(STILL_SYS_ALLOCATE);
+	int rc;
+
+	if (injected)
+		return -injected;
+	do
+		rc = fallocate(fd, 0, 0, (off_t) bytes);
+	while (rc != 0 && errno == EINTR);
+	return rc == 0 ? 0 : -errno;
+}
+
 static int64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts = {0, 0};

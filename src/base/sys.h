@@ -20,6 +20,8 @@
 enum still_sys_call {
 	STILL_SYS_OPEN,
 	STILL_SYS_PREAD,
+	STILL_SYS_PWRITE,
+	STILL_SYS_ALLOCATE,
 	STILL_SYS_FSTAT,
 	STILL_SYS_COUNT
 };
@@ -46,6 +48,12 @@ ssize_t still_sys_pread(int fd, void *data, size_t len, uint64_t off_bytes);
 /* As above, into two buffers one after the other. */
 ssize_t still_sys_pread_two(int fd, void *first, size_t first_len, void *second,
     size_t second_len, uint64_t off_bytes);
+
+/* Write all of it at `off_bytes`; 0 or -errno. Blocks on the disk. */
+int still_sys_pwrite(int fd, const void *data, size_t len, uint64_t off_bytes);
+
+/* fallocate(2) of the first `bytes`; 0 or -errno. */
+int still_sys_allocate(int fd, uint64_t bytes);
 
 /* CLOCK_REALTIME and CLOCK_MONOTONIC in nanoseconds. */
 int64_t still_sys_now_ns(void);

@@ -17,18 +17,29 @@ int still_instance_attach_engine(const struct still_engine *engine,
     const char *source, const struct still_options *options,
     struct still_instance **ret, struct still_error *err)
 {
+	static const enum still_check checks[] = {
+	    [STILL_VERIFY_BASIC] = STILL_CHECK_BASIC,
+	    [STILL_VERIFY_QUICK] = STILL_CHECK_QUICK,
+	    [STILL_VERIFY_FULL] = STILL_CHECK_FULL,
+	};
 	struct still_attach_options attach = {
 	    .force = options->force,
 	    .freeze_limit_ns = (int64_t) options->freeze_ms * 1000000,
+	    .stall_limit_ns = (int64_t) options->stall_ms * 1000000,
+	    .databases_max = options->barrier_max,
+	    .check = checks[options->verify],
 	};
 	struct still_instance *instance = calloc(1, sizeof(*instance));
 	int rc;
 
 	if (!instance)
 		return still_error_nomem(err);
-	rc = still_engine_attach(
-	    engine, source, &attach, &instance->engine, err);
+	rc = still_spool_init(&instance->spool, options->spool, err);
+	if (rc == 0)
+		rc = still_engine_attach(
+		    engine, source, &attach, &instance->engine, err);
 	if (rc < 0) {
+		still_spool_release(&instance->spool);
 		free(instance);
 		return rc;
 	}
@@ -78,6 +89,7 @@ void still_instance_detach(struct still_instance *instance)
 	if (!instance)
 		return;
 	still_engine_detach(instance->engine);
+	still_spool_release(&instance->spool);
 	free(instance);
 }
 

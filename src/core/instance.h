@@ -6,11 +6,13 @@
 #ifndef STILL_CORE_INSTANCE_H
 #define STILL_CORE_INSTANCE_H
 
+#include "core/spool.h"
 #include "engines/engine.h"
 #include "still.h"
 
 struct still_instance {
 	struct still_engine_instance *engine; /* owned */
+	struct still_spool_dir spool;
 };
 
 /* As still_instance_attach(), with the engine given. */

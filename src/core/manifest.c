@@ -31,9 +31,11 @@ static int fill(json_t *root, const struct still_manifest *manifest)
 	rc |= still_json_set_name(root, "source", manifest->instance->source);
 	rc |= still_json_set_time(root, "begun_at", manifest->begun_at_ns);
 	rc |= still_json_set_time(root, "frozen_at", manifest->frozen_at_ns);
-	rc |= json_object_set_new(root, "cut", json_string(builder->cut));
+	rc |= json_object_set_new(root, "cut", json_string(builder->cut.words));
 	rc |= json_object_set_new(root, "cut_width_ns",
-	    json_integer(builder->cut_last_ns - builder->cut_first_ns));
+	    json_integer(builder->cut.last_ns - builder->cut.first_ns));
+	rc |= json_object_set_new(
+	    root, "writers_held_ns", json_integer(builder->cut.held_ns));
 	rc |= json_object_set_new(
 	    root, "verified", json_string(builder->verified));
 	rc |= json_object_set_new(

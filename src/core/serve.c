@@ -42,7 +42,7 @@ void still_session_note(struct still_session *session, const char *path,
 
 	pthread_mutex_lock(&session->lock);
 	if (what->code == STILL_ERR_CORRUPT) {
-		session->doomed = true;
+		session->doomed = session->corrupt = true;
 		event = "damage";
 	} else if (what->code == STILL_ERR_LOST) {
 		session->lost = true;
@@ -58,6 +58,24 @@ void still_session_note(struct still_session *session, const char *path,
 		still_events_add(session->events, STILL_LEVEL_ERROR, event,
 		    "session", session->id, "path", path, "error",
 		    still_error_msg(what), "hint", what->hint, NULL);
+}
+
+void still_session_note_freeze(struct still_session *session, const char *path,
+    const struct still_error *what)
+{
+	if (what->code == STILL_ERR_CORRUPT) {
+		still_session_note(session, path, what);
+		return;
+	}
+	pthread_mutex_lock(&session->lock);
+	session->doomed = session->incomplete = true;
+	session->n_unfrozen++;
+	if (!session->error.code)
+		still_error_copy(&session->error, what);
+	pthread_mutex_unlock(&session->lock);
+	still_events_add(session->events, STILL_LEVEL_ERROR, "not-frozen",
+	    "session", session->id, "path", path, "error",
+	    still_error_msg(what), "hint", what->hint, NULL);
 }
 
 const struct still_entry *still_session_entries(
@@ -146,8 +164,9 @@ int still_session_doomed_error(
     struct still_session *session, struct still_error *err)
 {
 	return still_error_set(err, STILL_ERR_CORRUPT, 0,
-	    "No checksum list is given out by a session that found damage.",
-	    "`" STILL_SEAL_PATH "`: session %s is damaged: %s", session->id,
+	    "No checksum list is given out by a session that is not whole.",
+	    "`" STILL_SEAL_PATH "`: session %s is %s: %s", session->id,
+	    session->corrupt ? "damaged" : "incomplete",
 	    still_error_msg(&session->error));
 }
 

@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "core/manifest.h"
 #include "core/session.h"
+#include "core/spool.h"
 
 static void make_id(struct still_session *session)
 {
@@ -134,20 +135,21 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 	struct still_freeze_request request = {
 	    .cancel = &session->cancel,
 	    .observer = {observe, session},
+	    .spool = {still_spool_open, &session->instance->spool},
 	};
 	int rc = still_engine_freeze(
 	    session->instance->engine, &request, builder, err);
 
 	if (rc < 0)
 		return rc;
-	*ret_frozen_at_ns = builder->cut_last_ns;
+	*ret_frozen_at_ns = builder->cut.last_ns;
 	session->cut = builder->cut;
-	session->cut_width_ns = builder->cut_last_ns - builder->cut_first_ns;
 	session->verified = builder->verified;
 	session->databases = (uint32_t) json_array_size(builder->databases);
 	pthread_mutex_lock(&session->lock);
 	session->frozen_at_ns = *ret_frozen_at_ns;
-	session->pinned_since_ns = still_sys_monotonic_ns();
+	if (builder->cut.pinned)
+		session->pinned_since_ns = still_sys_monotonic_ns();
 	pthread_mutex_unlock(&session->lock);
 	return 0;
 }
@@ -181,7 +183,7 @@ static int build(struct still_session *session,
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < builder->n_damages; i++)
-		still_session_note(session, builder->damages[i].object,
+		still_session_note_freeze(session, builder->damages[i].object,
 		    &builder->damages[i].what);
 	return 0;
 }
@@ -189,8 +191,12 @@ static int build(struct still_session *session,
 static void tell_frozen(struct still_session *session, int64_t freeze_ns)
 {
 	still_events_add(session->events, STILL_LEVEL_INFO, "session-frozen",
-	    "session", session->id, "cut", session->cut, "cut_width_ns",
-	    still_number((uint64_t) session->cut_width_ns).text, "freeze_ns",
+	    "session", session->id, "cut", session->cut.words, "cut_width_ns",
+	    still_number(
+		(uint64_t) (session->cut.last_ns - session->cut.first_ns))
+		.text,
+	    "writers_held_ns",
+	    still_number((uint64_t) session->cut.held_ns).text, "freeze_ns",
 	    still_number((uint64_t) freeze_ns).text, "verified",
 	    session->verified, "databases",
 	    still_number(session->databases).text, "files",
@@ -252,10 +258,12 @@ static enum still_outcome settle(
 	if (session->state != STILL_SERVING)
 		return session->begun_at_ns ? STILL_ABORTED_FREEZE
 					    : STILL_NO_OUTCOME;
-	if (session->doomed)
+	if (session->corrupt)
 		return STILL_ABORTED_CORRUPT;
 	if (session->lost)
 		return STILL_ABORTED_LOST;
+	if (session->incomplete)
+		return STILL_ABORTED_INCOMPLETE;
 	if (forced)
 		return STILL_ABORTED_FORCED;
 	if (session->bytes_served == 0)
@@ -330,8 +338,10 @@ void still_session_status(
 		    session->pinned_since_ns;
 	/* Set before the state was SERVING, and constant since. */
 	if (session->state == STILL_SERVING || session->state == STILL_ENDED) {
-		ret->cut = session->cut;
-		ret->cut_width_ns = session->cut_width_ns;
+		ret->cut = session->cut.words;
+		ret->cut_width_ns = session->cut.last_ns -
+		    session->cut.first_ns;
+		ret->writers_held_ns = session->cut.held_ns;
 		ret->verified = session->verified;
 		ret->databases = session->databases;
 		ret->files = session->files;
@@ -344,6 +354,7 @@ void still_session_status(
 	ret->sealed = session->seal && !session->doomed && !session->lost;
 	ret->seal_served = session->seal_served;
 	ret->n_damaged = session->n_damaged;
+	ret->n_unfrozen = session->n_unfrozen;
 	still_error_copy(&ret->error, &session->error);
 	pthread_mutex_unlock(&session->lock);
 }

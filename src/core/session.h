@@ -45,8 +45,7 @@ struct still_session {
 	/* Set by begin before the state is SERVING, then constant. */
 	struct still_snapshot snapshot;
 	struct still_tracked *tracked; /* one per entry */
-	const char *cut;
-	int64_t cut_width_ns;
+	struct still_cut cut;
 	const char *verified;
 	uint32_t databases;
 	uint32_t files;
@@ -60,7 +59,10 @@ struct still_session {
 	int64_t begun_at_ns;
 	int64_t frozen_at_ns;
 	int64_t pinned_since_ns; /* CLOCK_MONOTONIC; 0: nothing is held */
-	bool doomed;
+	bool doomed;             /* no seal, for one of two reasons: */
+	bool corrupt;            /* damage was found */
+	bool incomplete;         /* a database is not frozen */
+	uint32_t n_unfrozen;
 	bool lost;
 	bool sealing;
 	char *seal; /* owned; the text, once it is made */
@@ -77,6 +79,11 @@ struct still_session {
 /* Remember and tell a failure: CORRUPT dooms, LOST loses, others are told.
  * `path` may be NULL. Any thread. */
 void still_session_note(struct still_session *session, const char *path,
+    const struct still_error *what);
+
+/* Remember and tell what the freeze found wrong: damage, or (any other code)
+ * that `path` is not frozen. */
+void still_session_note_freeze(struct still_session *session, const char *path,
     const struct still_error *what);
 
 /* May anything be read? STALE or LOST if not. Under `use`. */

@@ -157,12 +157,10 @@ int still_builder_database(
 	return 0;
 }
 
-void still_builder_cut(struct still_builder *builder, const char *cut,
-    int64_t first_ns, int64_t last_ns)
+void still_builder_cut(
+    struct still_builder *builder, const struct still_cut *cut)
 {
-	builder->cut = cut;
-	builder->cut_first_ns = first_ns;
-	builder->cut_last_ns = last_ns;
+	builder->cut = *cut;
 }
 
 void still_builder_verified(struct still_builder *builder, const char *words)

@@ -36,9 +36,7 @@ struct still_builder {
 	uint64_t n_files; /* of the engine */
 	uint64_t n_bytes;
 	json_t *databases; /* owned; an array */
-	const char *cut;
-	int64_t cut_first_ns;
-	int64_t cut_last_ns;
+	struct still_cut cut;
 	const char *verified;
 	struct still_damage *damages; /* owned */
 	size_t n_damages;

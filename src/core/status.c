@@ -33,6 +33,7 @@ void still_outcome_text(const struct still_session_status *status,
 	    [STILL_COPIED] = "COPIED",
 	    [STILL_ABORTED_UNREAD] = "ABORTED(unread)",
 	    [STILL_ABORTED_CORRUPT] = "ABORTED(corrupt)",
+	    [STILL_ABORTED_INCOMPLETE] = "ABORTED(incomplete)",
 	    [STILL_ABORTED_LOST] = "ABORTED(pin lost)",
 	    [STILL_ABORTED_FORCED] = "ABORTED(forced)",
 	    [STILL_ABORTED_FREEZE] = "ABORTED(not frozen)",
@@ -56,7 +57,7 @@ static bool is_whole(const struct still_session_status *s)
 static bool is_spoilt(const struct still_session_status *s)
 {
 	return s->error.code == STILL_ERR_CORRUPT ||
-	    s->error.code == STILL_ERR_LOST;
+	    s->error.code == STILL_ERR_LOST || s->n_unfrozen > 0;
 }
 
 /* What a person does next. */
@@ -80,6 +81,10 @@ static const char *advice(const struct still_session_status *s)
 	if (s->error.code == STILL_ERR_CORRUPT)
 		return "check the live database; this session cannot become "
 		       "a backup; unmount when done";
+	if (s->n_unfrozen > 0)
+		return "mend what the error names, unmount, and begin a new "
+		       "session; this one lacks a database, and cannot become "
+		       "a backup";
 	if (is_whole(s))
 		return "everything was served; make sure that your tool "
 		       "reported success, then unmount";
@@ -137,10 +142,20 @@ static void session_text(
 	still_buf_printf(buf, "session:   %s, full\n", s->id);
 	if (s->frozen_at_ns) {
 		still_time_text(s->frozen_at_ns, 3, time);
-		still_buf_printf(buf, "frozen:    %s, cut %s, verified %s\n",
-		    time, s->cut ? s->cut : "-",
+		still_buf_printf(buf, "frozen:    %s, verified %s\n", time,
 		    s->verified ? s->verified : "-");
 	}
+	if (s->cut)
+		still_buf_printf(buf,
+		    "cut:       %s, %.3f ms wide; writers were held off for at "
+		    "most %.3f ms\n",
+		    s->cut, (double) s->cut_width_ns / 1e6,
+		    (double) s->writers_held_ns / 1e6);
+	if (s->n_unfrozen)
+		still_buf_printf(buf,
+		    "missing:   %u of %u databases could not be frozen; they "
+		    "are listed, and reading them fails\n",
+		    s->n_unfrozen, s->databases);
 	if (s->pin_age_ns)
 		still_buf_printf(buf,
 		    "pin:       held for %" PRId64 " s; the application's log "
@@ -223,6 +238,8 @@ static json_t *session_json(const struct still_session_status *s)
 	    o, "cut", s->cut ? json_string(s->cut) : json_null());
 	rc |= json_object_set_new(
 	    o, "cut_width_ns", json_integer(s->cut_width_ns));
+	rc |= json_object_set_new(
+	    o, "writers_held_ns", json_integer(s->writers_held_ns));
 	rc |= json_object_set_new(o, "verified",
 	    s->verified ? json_string(s->verified) : json_null());
 	rc |= json_object_set_new(o, "pin_age_ns", json_integer(s->pin_age_ns));
@@ -240,6 +257,7 @@ static json_t *session_json(const struct still_session_status *s)
 	rc |= json_object_set_new(
 	    o, "seal_served", json_boolean(s->seal_served));
 	rc |= json_object_set_new(o, "damaged", json_integer(s->n_damaged));
+	rc |= json_object_set_new(o, "unfrozen", json_integer(s->n_unfrozen));
 	rc |= json_object_set_new(o, "error", error_json(&s->error));
 	if (rc == 0)
 		return o;

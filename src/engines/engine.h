@@ -49,12 +49,25 @@ struct still_engine_instance {
 	const struct still_engine *engine; /* set by attach, then constant */
 };
 
+/* How much a freeze looks at what it froze. */
+enum still_check {
+	STILL_CHECK_BASIC, /* what costs no pass over the data */
+	STILL_CHECK_QUICK, /* that its structure holds together */
+	STILL_CHECK_FULL   /* whatever the engine can check */
+};
+
 struct still_attach_options {
 	/* Take sources that are refused for where they lie (network and FUSE
 	 * file systems) or how they are linked. */
 	bool force;
 	/* How long a freeze may try before it fails with STILL_ERR_BUSY. */
 	int64_t freeze_limit_ns;
+	/* For how long writers may be held off, where a moment can only be
+	 * had by copying. */
+	int64_t stall_limit_ns;
+	/* How many databases one moment may span. */
+	uint32_t databases_max;
+	enum still_check check;
 };
 
 struct still_database_info {
@@ -85,6 +98,17 @@ struct still_observer {
 	void *arg;
 };
 
+/*
+ * Where an engine puts what it must copy: an open, empty file without a name,
+ * with room for `bytes`. NOSPACE when there is not so much, before anything is
+ * written. `what` is what messages call it. The caller closes `*ret_fd`.
+ */
+struct still_spool {
+	int (*open)(void *arg, const char *what, uint64_t bytes, int *ret_fd,
+	    struct still_error *err);
+	void *arg;
+};
+
 struct still_freeze_request {
 	/* Raised by another thread when the freeze is no longer wanted; the
 	 * engine looks at it wherever it may wait and then fails with
@@ -92,6 +116,8 @@ struct still_freeze_request {
 	const atomic_bool *cancel;
 	/* Valid until thaw. */
 	struct still_observer observer;
+	/* Valid during the freeze. */
+	struct still_spool spool;
 };
 
 /*
@@ -125,17 +151,27 @@ int still_builder_dir(struct still_builder *builder, const char *path,
 int still_builder_database(struct still_builder *builder, json_t *description,
     struct still_error *err);
 
-/* Say how the databases' moments relate ("per database") and how wide they
- * lie apart, first to last. `cut` is static. Required. */
-void still_builder_cut(struct still_builder *builder, const char *cut,
-    int64_t first_ns, int64_t last_ns);
+/* How the databases' moments relate. */
+struct still_cut {
+	const char *words; /* "one commit", "one moment"; static */
+	int64_t first_ns;  /* the moment lies between these two */
+	int64_t last_ns;
+	int64_t held_ns; /* how long writers can have been held off */
+	bool pinned;     /* something of the instance is held until thaw */
+};
+
+/* Required. */
+void still_builder_cut(
+    struct still_builder *builder, const struct still_cut *cut);
 
 /* Say which checks every byte of the snapshot has passed or will pass before
  * it is served ("header+logs"). Static. Required. */
 void still_builder_verified(struct still_builder *builder, const char *words);
 
-/* Report damage found by the freeze itself: the session is doomed from its
- * first moment, what is not damaged stays readable. */
+/* Report what the freeze itself found wrong with `object`: damage (CORRUPT), or
+ * the reason for which it is not frozen and every read of it will fail (any
+ * other code). The session is doomed from its first moment; the rest stays
+ * readable. */
 int still_builder_damage(struct still_builder *builder, const char *object,
     const struct still_error *what);
 

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "core/snapshot.h"
+#include "core/spool.h"
 #include "engines/engine.h"
 #include "tests/lib/fake_engine.h"
 #include "tests/unit/scratch.h"
@@ -395,14 +396,19 @@ static int attach(const struct fixture *fixture, const char *path,
     struct still_engine_instance **ret, struct still_error *err)
 {
 	const struct still_attach_options options = {
-	    .freeze_limit_ns = INT64_C(20000000000)};
+	    .freeze_limit_ns = INT64_C(20000000000),
+	    .stall_limit_ns = INT64_C(1000000000),
+	    .databases_max = 100,
+	};
 
 	return still_engine_attach(fixture->engine, path, &options, ret, err);
 }
 
 static int try_freeze(struct context *c, struct still_error *err)
 {
-	struct still_freeze_request request = {&c->cancel, {warn, c}};
+	struct still_spool_dir spool = {.path = c->source.dir};
+	struct still_freeze_request request = {
+	    &c->cancel, {warn, c}, {still_spool_open, &spool}};
 	struct still_description d;
 	struct still_builder builder;
 	int rc;
@@ -412,10 +418,10 @@ static int try_freeze(struct context *c, struct still_error *err)
 	    still_builder_init(&builder, d.dir_mode, d.uid, d.gid, err), 0);
 	rc = still_engine_freeze(c->instance, &request, &builder, err);
 	if (rc == 0) {
-		assert_non_null(builder.cut);
+		assert_non_null(builder.cut.words);
 		assert_non_null(builder.verified);
-		assert_true(builder.cut_first_ns > 0);
-		assert_true(builder.cut_first_ns <= builder.cut_last_ns);
+		assert_true(builder.cut.first_ns > 0);
+		assert_true(builder.cut.first_ns <= builder.cut.last_ns);
 		assert_int_equal(builder.n_damages, 0);
 		assert_int_equal(
 		    builder.n_files, c->source.fixture->n_databases);

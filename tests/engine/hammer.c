@@ -23,6 +23,7 @@
 
 #include "base/sys.h"
 #include "core/snapshot.h"
+#include "core/spool.h"
 #include "engines/engine.h"
 #include "engines/sqlite/image.h"
 
@@ -131,8 +132,10 @@ static void account_for(const struct sqlite_image *image)
 static void once(void)
 {
 	atomic_bool cancel = false;
-	struct still_freeze_request request = {
-	    .cancel = &cancel, .observer = {warn, NULL}};
+	struct still_spool_dir spool = {.path = (char *) dir};
+	struct still_freeze_request request = {.cancel = &cancel,
+	    .observer = {warn, NULL},
+	    .spool = {still_spool_open, &spool}};
 	struct still_error err = STILL_ERROR_INIT;
 	struct still_builder builder;
 	struct still_snapshot snapshot;
@@ -177,7 +180,9 @@ static void once(void)
 int main(int argc, char **argv)
 {
 	struct still_attach_options options = {
-	    .freeze_limit_ns = 20 * STILL_NS_PER_S};
+	    .freeze_limit_ns = 20 * STILL_NS_PER_S,
+	    .stall_limit_ns = 10 * STILL_NS_PER_S,
+	    .databases_max = 100};
 	struct still_error err = STILL_ERROR_INIT;
 	unsigned long count;
 

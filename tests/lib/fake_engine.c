@@ -266,8 +266,13 @@ static int hand_over_all(struct instance *instance,
 
 		rc = still_builder_file(builder, &spec, err);
 	}
-	still_builder_cut(
-	    builder, "fake", still_fake.cut_first_ns, still_fake.cut_last_ns);
+	still_builder_cut(builder,
+	    &(struct still_cut){
+		.words = "fake",
+		.first_ns = still_fake.cut_first_ns,
+		.last_ns = still_fake.cut_last_ns,
+		.pinned = true,
+	    });
 	still_builder_verified(builder, "nothing");
 	return rc;
 }

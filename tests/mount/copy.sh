@@ -104,7 +104,7 @@ assert list(s)[0] == "format" and list(b)[0] == "format"
 assert s["state"] == "serving" and s["session"]["id"] == b["session"]
 assert s["session"]["files"] == s["session"]["files_whole"] == 5
 assert s["session"]["sealed"] and s["session"]["error"] is None
-assert b["cut"] == "per database" and b["kind"] == "full"
+assert b["cut"] == "one moment" and b["kind"] == "full"
 assert b["verified"] == "header+logs" and b["base"] is None
 d = {x["path"]: x for x in b["databases"]}["data/app.db"]
 assert d["page_size_bytes"] * d["pages"] == d["size_bytes"]

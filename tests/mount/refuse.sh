@@ -24,13 +24,9 @@ mkdir "$tmp/void" && echo text >"$tmp/void/notes"
 refused 1 "source \`$tmp/void\`: no database in it" "$tmp/void" "$mnt"
 refused 1 "\`notes\`: is no SQLite database" "$tmp/void/notes" "$mnt"
 : >"$tmp/empty.db"
-refused 1 "\`empty.db\`: is empty" "$tmp/empty.db" "$mnt"
 refused 1 "source \`/dev/null\`: is neither a file nor a directory" /dev/null "$mnt"
 refused 1 "no engine knows this kind" gopher://x "$mnt"
 
-mkdir "$tmp/old"
-sqlite3 "$tmp/old/rollback.db" 'CREATE TABLE t(a)'
-refused 1 "database \`rollback.db\`: is not in WAL mode" "$tmp/old" "$mnt"
 mkdir "$tmp/enc"
 head -c 8192 /dev/urandom >"$tmp/enc/secret.db"
 : >"$tmp/enc/secret.db-wal"
@@ -42,6 +38,19 @@ refused 1 "database \`a.db\`: has 2 hard links" "$tmp/links" "$mnt"
 ln "$tmp/links/a.db" "$tmp/links/b.db"
 refused 1 "databases \`a.db\` and \`b.db\`: are the same file" \
 	"$tmp/links" "$mnt" -o force
+make_db "$tmp/links/c.db" 4096 5
+refused 1 "has 3 databases, and \`barrier_max\` allows 2" \
+	"$tmp/links" "$mnt" -o barrier_max=2
+(ulimit -n 70 && refused 1 "3 databases take 79 descriptors, and this process may have 70" \
+	"$tmp/links" "$mnt") || exit 1
+refused 1 "spool \`$tmp/none\`: No such file" "$src" "$mnt" -o "spool=$tmp/none"
+refused 1 "spool \`$tmp/empty.db\`: not a directory" "$src" "$mnt" -o "spool=$tmp/empty.db"
+mkdir -m 1777 "$tmp/open"
+refused 1 "spool \`$tmp/open\`: everybody may write" "$src" "$mnt" -o "spool=$tmp/open"
+refused 1 "spool \`/proc\`: its file system has no files without a name" \
+	"$src" "$mnt" -o spool=/proc
+refused 2 "option \`verify\`: \`deep\` is not one of basic|quick|full" \
+	"$src" "$mnt" -o verify=deep
 mkdir "$tmp/nl"
 make_db "$tmp/nl/a"$'\n'"b.db" 4096 5
 refused 1 'has a newline in it' "$tmp/nl" "$mnt"

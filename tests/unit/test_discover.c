@@ -86,8 +86,10 @@ static void assert_found(
 		strcat(text, i ? " " : "");
 		strcat(text, listing.found[i].rel);
 		assert_true(S_ISREG(listing.found[i].st.st_mode));
-		assert_int_equal(listing.found[i].header.read_version, 2);
-		assert_int_equal(listing.found[i].header.page_size_bytes, 4096);
+		assert_int_equal(listing.found[i].obstacle.code, 0);
+		if (listing.found[i].st.st_size > 0)
+			assert_int_equal(
+			    listing.found[i].header.page_size_bytes, 4096);
 	}
 	assert_string_equal(text, databases);
 	text[0] = '\0';
@@ -294,12 +296,7 @@ static void rollback_mode(void **state)
 	make_dir(dir, "sub");
 	make_database(dir, "a.db", 2);
 	make_database(dir, "sub/old.db", 1);
-	assert_refused(dir, false, STILL_ERR_UNSUPPORTED,
-	    "database `sub/old.db`: is not in WAL mode");
-	assert_refused(scratch_path(dir, "sub/old.db"), true,
-	    STILL_ERR_UNSUPPORTED, "database `old.db`: is not in WAL mode");
-	/* Named alone, its neighbour does not matter. */
-	assert_found(scratch_path(dir, "a.db"), false, "a.db", "");
+	assert_found(dir, false, "a.db sub/old.db", "sub");
 }
 
 /* SQLite makes the file first and its header later. */
@@ -309,11 +306,56 @@ static void empty_database(void **state)
 
 	make_file(dir, "new.db", "");
 	make_file(dir, "new.db-journal", "x");
-	assert_refused(dir, false, STILL_ERR_UNSUPPORTED,
-	    "`new.db`: is empty, and no database in WAL mode yet");
-	assert_refused(scratch_path(dir, "new.db"), false,
-	    STILL_ERR_UNSUPPORTED,
-	    "`new.db`: is empty, and no database in WAL mode yet");
+	make_file(dir, "empty", "");
+	assert_found(dir, false, "new.db", "");
+	assert_found(scratch_path(dir, "empty"), false, "empty", "");
+}
+
+/* What cannot be frozen stays in the list, beside what can. */
+static void obstacles(void **state)
+{
+	static const struct {
+		const char *rel;
+		int code;
+		const char *message;
+	} table[] = {
+	    {"a.db", 0, ""},
+	    {"cipher", STILL_ERR_UNSUPPORTED,
+		"`cipher`: is no SQLite database that can be read"},
+	    {"link1", STILL_ERR_UNSUPPORTED,
+		"database `link1`: has 2 hard links"},
+	    {"link2", STILL_ERR_UNSUPPORTED,
+		"database `link2`: has 2 hard links"},
+	};
+	const char *dir = *state;
+	struct sqlite_listing listing = {0};
+	struct still_error err = STILL_ERROR_INIT;
+
+	make_database(dir, "a.db", 2);
+	make_file(dir, "cipher", "what is this");
+	make_file(dir, "cipher-wal", "");
+	make_database(dir, "link1", 1);
+	assert_int_equal(
+	    link(scratch_path(dir, "link1"), scratch_path(dir, "link2")), 0);
+	assert_int_equal(discover(dir, false, &listing, &err), 0);
+	assert_int_equal(listing.n_found, sizeof(table) / sizeof(table[0]));
+	for (size_t i = 0; i < listing.n_found; i++) {
+		const struct sqlite_found *found = &listing.found[i];
+
+		assert_string_equal(found->rel, table[i].rel);
+		assert_int_equal(found->obstacle.code, table[i].code);
+		if (table[i].code)
+			assert_string_equal(still_error_msg(&found->obstacle),
+			    table[i].message);
+	}
+	sqlite_listing_release(&listing);
+	/* By force, the two names are still one database. */
+	assert_int_equal(discover(dir, true, &listing, &err), 0);
+	assert_string_equal(still_error_msg(&listing.found[2].obstacle),
+	    "databases `link1` and `link2`: are the same file");
+	assert_string_equal(still_error_msg(&listing.found[3].obstacle),
+	    "databases `link2` and `link1`: are the same file");
+	sqlite_listing_release(&listing);
 }
 
 static void no_sqlite_file(void **state)
@@ -377,7 +419,6 @@ static void hard_links(void **state)
 	assert_refused(scratch_path(dir, "b.db"), false, STILL_ERR_UNSUPPORTED,
 	    "database `b.db`: has 2 hard links");
 	/* SQLite would give both one wal-index; no force helps. */
-	make_database(dir, "aa.db", 2);
 	assert_refused(dir, true, STILL_ERR_UNSUPPORTED, "are the same file");
 	assert_refused(dir, true, STILL_ERR_UNSUPPORTED, "`a.db`");
 	assert_refused(dir, true, STILL_ERR_UNSUPPORTED, "`b.db`");
@@ -484,6 +525,7 @@ int main(void)
 	    TEST(hard_links_by_force),
 	    TEST(rollback_mode),
 	    TEST(empty_database),
+	    TEST(obstacles),
 	    TEST(no_sqlite_file),
 	    TEST(broken_header),
 	    TEST(newline_in_a_name),

@@ -82,7 +82,8 @@ static void codes_of_errno(void **state)
 	    {EAGAIN, STILL_ERR_AGAIN},
 	    {ENOMEM, STILL_ERR_NOMEM},
 	    {EIO, STILL_ERR_IO},
-	    {ENOSPC, STILL_ERR_IO},
+	    {ENOSPC, STILL_ERR_NOSPACE},
+	    {EDQUOT, STILL_ERR_NOSPACE},
 	};
 
 	(void) state;

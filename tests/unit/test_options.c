@@ -387,8 +387,9 @@ static void no_secrets(void **state)
 static void help_lists_everything(void **state)
 {
 	static const char *const words[] = {"-f, --foreground", "-d, --debug",
-	    "-V, --version", "-h, --help", "allow_other", "engine=NAME",
-	    "force", "freeze_ms=N", "noexec", "nonempty", "threads=N"};
+	    "-V, --version", "-h, --help", "allow_other", "barrier_max=N",
+	    "engine=NAME", "force", "freeze_ms=N", "noexec", "nonempty",
+	    "spool=DIR", "stall_ms=N", "threads=N", "verify=basic|quick|full"};
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
@@ -434,17 +435,26 @@ static void help_lists_nothing_else(void **state)
 		bool valued = line[name + n_chars] == '=';
 		struct still_error err = STILL_ERROR_INIT;
 		struct fs_options options;
+		const char *value;
+		size_t n_value;
 		char arg[64];
 
-		snprintf(arg, sizeof(arg), "--%.*s%s", (int) n_chars,
-		    line + name, valued ? "=1" : "");
+		/* A number, or the first of the words to choose from. */
+		value = line + name + n_chars;
+		n_value = strcspn(value, "| ");
+		if (!valued || !memchr(value, '|', strcspn(value, " "))) {
+			value = "=1";
+			n_value = valued ? 2 : 0;
+		}
+		snprintf(arg, sizeof(arg), "--%.*s%.*s", (int) n_chars,
+		    line + name, (int) n_value, value);
 		parse_words(WORDS("SRC", "MNT", arg), &options, &err);
 		assert_string_equal(still_error_msg(&err), "no error");
 		fs_options_release(&options);
 		line += name;
 		n++;
 	}
-	assert_int_equal(n, 7);
+	assert_int_equal(n, 11);
 	free(text);
 }
 

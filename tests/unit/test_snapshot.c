@@ -476,11 +476,12 @@ static void totals_and_words(void **state)
 	add_file(&builder, "data/bcd");
 	assert_int_equal(builder.n_files, 2);
 	assert_int_equal(builder.n_bytes, 6 + 8);
-	still_builder_cut(&builder, "per database", 10, 30);
+	still_builder_cut(
+	    &builder, &(struct still_cut){"one moment", 10, 30, 50, true});
 	still_builder_verified(&builder, "header");
-	assert_string_equal(builder.cut, "per database");
-	assert_int_equal(builder.cut_first_ns, 10);
-	assert_int_equal(builder.cut_last_ns, 30);
+	assert_string_equal(builder.cut.words, "one moment");
+	assert_int_equal(builder.cut.first_ns, 10);
+	assert_int_equal(builder.cut.last_ns, 30);
 	assert_string_equal(builder.verified, "header");
 	assert_int_equal(
 	    still_builder_database(&builder, json_pack("{s:i}", "a", 1), NULL),
@@ -534,7 +535,8 @@ static void manifest(void **state)
 	(void) state;
 	begin(&builder);
 	add_file(&builder, "data/a");
-	still_builder_cut(&builder, "per database", 10, 30);
+	still_builder_cut(
+	    &builder, &(struct still_cut){"one moment", 10, 30, 50, true});
 	still_builder_verified(&builder, "header");
 	still_builder_database(&builder, json_pack("{s:i}", "a", 1), NULL);
 	text = still_manifest_text(&m, &len);

@@ -31,8 +31,9 @@ static struct still_session_status serving(void)
 	    .begun_at_ns = INT64_C(1700000000) * STILL_NS_PER_S,
 	    .frozen_at_ns = INT64_C(1700000001) * STILL_NS_PER_S + 5000000,
 	    .pin_age_ns = 90 * STILL_NS_PER_S,
-	    .cut = "per database",
+	    .cut = "one moment",
 	    .cut_width_ns = 1234,
+	    .writers_held_ns = 5678,
 	    .verified = "header+logs",
 	    .databases = 3,
 	    .files = 4,
@@ -101,9 +102,10 @@ static const char *const root_keys[] = {"format", "program", "state", "source",
     "mountpoint", "pid", "mounted_at", "engine", "engine_version", "databases",
     "session", "next", NULL};
 static const char *const session_keys[] = {"id", "kind", "begun_at",
-    "frozen_at", "outcome", "cut", "cut_width_ns", "verified", "pin_age_ns",
-    "files", "files_whole", "bytes", "bytes_served", "bytes_hashed", "sealing",
-    "sealed", "seal_served", "damaged", "error", NULL};
+    "frozen_at", "outcome", "cut", "cut_width_ns", "writers_held_ns",
+    "verified", "pin_age_ns", "files", "files_whole", "bytes", "bytes_served",
+    "bytes_hashed", "sealing", "sealed", "seal_served", "damaged", "unfrozen",
+    "error", NULL};
 
 /* ---- for programs -------------------------------------------------------- */
 
@@ -148,7 +150,7 @@ static void json_serving(void **state)
 	assert_string_equal(
 	    string(session, "frozen_at"), "2023-11-14T22:13:21.005000000Z");
 	assert_true(json_is_null(json_object_get(session, "outcome")));
-	assert_string_equal(string(session, "cut"), "per database");
+	assert_string_equal(string(session, "cut"), "one moment");
 	assert_int_equal(integer(session, "cut_width_ns"), 1234);
 	assert_string_equal(string(session, "verified"), "header+logs");
 	assert_true(integer(session, "pin_age_ns") == s.pin_age_ns);
@@ -250,6 +252,7 @@ static void outcomes(void **state)
 	    {STILL_ABORTED_UNREAD, "ABORTED(unread)"},
 	    {STILL_ABORTED_PARTIAL, "ABORTED(partial: 3 of 7 files)"},
 	    {STILL_ABORTED_CORRUPT, "ABORTED(corrupt)"},
+	    {STILL_ABORTED_INCOMPLETE, "ABORTED(incomplete)"},
 	    {STILL_ABORTED_LOST, "ABORTED(pin lost)"},
 	    {STILL_ABORTED_FORCED, "ABORTED(forced)"},
 	    {STILL_ABORTED_FREEZE, "ABORTED(not frozen)"},
@@ -345,8 +348,9 @@ static void text_serving(void **state)
 	    LINES("state:     serving\n",
 		"source:    /srv/app (fake 1.0, 3 databases)\n",
 		"session:   20231114T221320Z-01234567, full\n",
-		"frozen:    2023-11-14T22:13:21.005Z, cut per database, "
-		"verified header+logs\n",
+		"frozen:    2023-11-14T22:13:21.005Z, verified header+logs\n",
+		"cut:       one moment, 0.001 ms wide; writers were held off "
+		"for at most 0.006 ms\n",
 		"pin:       held for 90 s;",
 		"progress:  1 of 4 files served whole, 1.5 KiB of 3.0 MiB\n",
 		"seal:      not yet asked for\n", "error:     none\n",

@@ -17,23 +17,6 @@
 static const char *const sidecars[] = {"-wal", "-shm", "-journal"};
 #define N_SIDECARS (sizeof(sidecars) / sizeof(sidecars[0]))
 
-int sqlite_error_rollback(struct still_error *err, const char *rel)
-{
-	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-	    "Switch it with `PRAGMA journal_mode=WAL`, or name only databases "
-	    "that are in WAL mode; databases with a rollback journal are not "
-	    "frozen yet.",
-	    "database `%s`: is not in WAL mode", rel);
-}
-
-int sqlite_error_no_database(struct still_error *err, const char *rel)
-{
-	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-	    "If it is an encrypted database, back it up with the tool of its "
-	    "maker; if it is something else, name another source.",
-	    "`%s`: is no SQLite database that can be read", rel);
-}
-
 /* One directory's names, sorted, so that sidecars are found without stat. */
 struct names {
 	char **name;
@@ -153,7 +136,8 @@ struct walk {
 	struct still_error *err;
 };
 
-static int check_sidecars(const struct walk *walk, const char *rel)
+static int check_sidecars(
+    const struct walk *walk, const char *rel, struct still_error *err)
 {
 	int rc = 0;
 
@@ -161,12 +145,12 @@ static int check_sidecars(const struct walk *walk, const char *rel)
 		char *full = malloc(strlen(rel) + strlen(sidecars[i]) + 1);
 
 		if (!full)
-			return still_error_nomem(walk->err);
+			return still_error_nomem(err);
 		stpcpy(stpcpy(full, rel), sidecars[i]);
 		if (faccessat(walk->source->root_fd, full, R_OK, AT_EACCESS) !=
 			0 &&
 		    errno != ENOENT)
-			rc = still_error_sys(walk->err, errno,
+			rc = still_error_sys(err, errno,
 			    "The user who runs stillfs must be able to read "
 			    "the database and its -wal and -shm files.",
 			    "`%s`", full);
@@ -175,38 +159,36 @@ static int check_sidecars(const struct walk *walk, const char *rel)
 	return rc;
 }
 
-/* The refusals that need no lock to be known. The freeze decides again. */
+/* What keeps it from being frozen and can be seen without a lock. The freeze
+ * decides again. */
 static int examine(const struct walk *walk, const char *rel, ssize_t n,
-    const uint8_t *header, struct sqlite_found *found)
+    const uint8_t *header, struct sqlite_found *found, struct still_error *err)
 {
 	const char *wrong;
 
-	if (strchr(rel, '\n'))
-		return still_error_set(walk->err, STILL_ERR_INVALID, 0,
-		    "xxhsum's lists cannot hold such a name; rename it.",
-		    "database `%s`: the name has a newline in it", rel);
-	if (n == 0)
-		return still_error_set(walk->err, STILL_ERR_UNSUPPORTED, 0,
-		    "It becomes one with its first table; then switch it with "
-		    "`PRAGMA journal_mode=WAL`.",
-		    "`%s`: is empty, and no database in WAL mode yet", rel);
-	if (n < SQLITE_HEADER_BYTES || !sqlite_header_has_magic(header))
-		return sqlite_error_no_database(walk->err, rel);
-	wrong = sqlite_header_parse(header, &found->header);
-	if (wrong)
-		return still_error_set(walk->err, STILL_ERR_CORRUPT, 0,
-		    "Check it with `PRAGMA integrity_check`.",
-		    "page 1 of `%s`: %s", rel, wrong);
-	if (found->header.read_version != 2)
-		return sqlite_error_rollback(walk->err, rel);
+	/* Of nothing: SQLite takes an empty file for an empty database. */
+	if (n > 0 &&
+	    (n < SQLITE_HEADER_BYTES || !sqlite_header_has_magic(header)))
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+		    "If it is an encrypted database, back it up with the tool "
+		    "of its maker; if it is something else, name another "
+		    "source; if it was a database, its first page is damaged.",
+		    "`%s`: is no SQLite database that can be read", rel);
+	if (n > 0) {
+		wrong = sqlite_header_parse(header, &found->header);
+		if (wrong)
+			return still_error_set(err, STILL_ERR_CORRUPT, 0,
+			    "Check it with `PRAGMA integrity_check`.",
+			    "page 1 of `%s`: %s", rel, wrong);
+	}
 	if (found->st.st_nlink > 1 && !walk->force)
-		return still_error_set(walk->err, STILL_ERR_UNSUPPORTED, 0,
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
 		    "Opened by its other name it would have another -wal; "
 		    "remove the other link, or say `-o force` if only this "
 		    "name is ever opened.",
 		    "database `%s`: has %llu hard links", rel,
 		    (unsigned long long) found->st.st_nlink);
-	return check_sidecars(walk, rel);
+	return check_sidecars(walk, rel, err);
 }
 
 static int add_found(
@@ -245,6 +227,47 @@ static int add_dir(
 	return 0;
 }
 
+/* Takes the obstacle of `found` over. */
+static int keep_found(
+    const struct walk *walk, const char *rel, struct sqlite_found *found)
+{
+	if (strchr(rel, '\n')) {
+		still_error_clear(&found->obstacle);
+		return still_error_set(walk->err, STILL_ERR_INVALID, 0,
+		    "xxhsum's lists cannot hold such a name; rename it.",
+		    "database `%s`: the name has a newline in it", rel);
+	}
+	found->rel = strdup(rel);
+	if (found->rel && add_found(walk->listing, found) == 0)
+		return 0;
+	still_error_clear(&found->obstacle);
+	free(found->rel);
+	return still_error_nomem(walk->err);
+}
+
+/* One that cannot be opened is a database by its name, or nobody knows. */
+static int unreadable(
+    const struct walk *walk, const char *rel, bool certain, int rc)
+{
+	struct sqlite_found found = {0};
+
+	if (rc != STILL_ERR_ACCESS)
+		return rc;
+	still_error_set(&found.obstacle, rc, EACCES,
+	    "What cannot be read cannot be backed up; run stillfs as a user "
+	    "who may, or name the databases' own directory.",
+	    "`%s`: Permission denied", rel);
+	if (certain &&
+	    fstatat(walk->source->root_fd, rel, &found.st,
+		AT_SYMLINK_NOFOLLOW) == 0) {
+		still_error_clear(walk->err);
+		return keep_found(walk, rel, &found);
+	}
+	still_error_copy(walk->err, &found.obstacle);
+	still_error_clear(&found.obstacle);
+	return rc;
+}
+
 /* Look at one regular file; `certain`: it is a database by its name. */
 static int visit_file(const struct walk *walk, const char *rel, bool certain)
 {
@@ -256,30 +279,23 @@ static int visit_file(const struct walk *walk, const char *rel, bool certain)
 
 	rc = sqlite_file_open(
 	    walk->source->root_fd, rel, &file, &found.st, walk->err);
-	if (rc == STILL_ERR_ACCESS)
-		return still_error_set(walk->err, rc, EACCES,
-		    "What cannot be read cannot be backed up; run stillfs as "
-		    "a user who may, or name the databases' own directory.",
-		    "`%s`: Permission denied", rel);
 	if (rc < 0)
-		return rc;
+		return unreadable(walk, rel, certain, rc);
 	n = still_sys_pread(sqlite_file_fd(file), header, sizeof(header), 0);
 	sqlite_file_close(file);
-	if (n < 0)
-		return still_error_sys(walk->err, (int) -n, NULL, "`%s`", rel);
-	if (!certain && (n < 16 || !sqlite_header_has_magic(header)))
+	if (!certain && n >= 0 && (n < 16 || !sqlite_header_has_magic(header)))
 		return 0;
-	rc = examine(walk, rel, n, header, &found);
-	if (rc < 0)
-		return rc;
-	found.rel = strdup(rel);
-	if (found.rel)
-		rc = add_found(walk->listing, &found);
-	if (!found.rel || rc < 0) {
-		free(found.rel);
+	if (n < 0)
+		still_error_sys(&found.obstacle, (int) -n,
+		    "The disk of the live database failed; see the kernel log.",
+		    "`%s`", rel);
+	else
+		rc = examine(walk, rel, n, header, &found, &found.obstacle);
+	if (rc == STILL_ERR_NOMEM) {
+		still_error_clear(&found.obstacle);
 		return still_error_nomem(walk->err);
 	}
-	return 0;
+	return keep_found(walk, rel, &found);
 }
 
 static int visit_dir(const struct walk *walk, const char *rel);
@@ -372,28 +388,47 @@ static int compare_inodes(const void *a, const void *b)
 	return x->st.st_ino < y->st.st_ino ? -1 : x->st.st_ino > y->st.st_ino;
 }
 
+static void mark_double(
+    struct sqlite_found *found, const struct sqlite_found *other)
+{
+	if (!found->obstacle.code)
+		still_error_set(&found->obstacle, STILL_ERR_UNSUPPORTED, 0,
+		    "One database must have one name; remove one.",
+		    "databases `%s` and `%s`: are the same file", found->rel,
+		    other->rel);
+}
+
 /* Hard links and bind mounts: SQLite would give two names one wal-index. No
  * force helps here. */
 static int refuse_doubles(
-    const struct sqlite_listing *listing, struct still_error *err)
+    struct sqlite_listing *listing, struct still_error *err)
 {
-	const struct sqlite_found **order = calloc(
-	    listing->n_found, sizeof(*order));
-	int rc = 0;
+	struct sqlite_found **order = calloc(listing->n_found, sizeof(*order));
 
 	if (!order)
 		return still_error_nomem(err);
 	for (size_t i = 0; i < listing->n_found; i++)
 		order[i] = &listing->found[i];
 	qsort(order, listing->n_found, sizeof(*order), compare_inodes);
-	for (size_t i = 1; rc == 0 && i < listing->n_found; i++)
-		if (compare_inodes(&order[i - 1], &order[i]) == 0)
-			rc = still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-			    "One database must have one name; remove one.",
-			    "databases `%s` and `%s`: are the same file",
-			    order[i - 1]->rel, order[i]->rel);
+	for (size_t i = 1; i < listing->n_found; i++)
+		if (compare_inodes(&order[i - 1], &order[i]) == 0) {
+			mark_double(order[i - 1], order[i]);
+			mark_double(order[i], order[i - 1]);
+		}
 	free(order);
-	return rc;
+	return 0;
+}
+
+/* What is left when no database of the source can be frozen. */
+static int refuse_all(
+    const struct sqlite_listing *listing, struct still_error *err)
+{
+	for (size_t i = 0; i < listing->n_found; i++)
+		if (!listing->found[i].obstacle.code)
+			return 0;
+	if (err)
+		still_error_copy(err, &listing->found[0].obstacle);
+	return listing->found[0].obstacle.code;
 }
 
 int sqlite_source_list(const struct sqlite_source *source, bool force,
@@ -415,6 +450,8 @@ int sqlite_source_list(const struct sqlite_source *source, bool force,
 		    "source `%s`: no database in it", source->path);
 	if (rc == 0)
 		rc = refuse_doubles(&listing, err);
+	if (rc == 0)
+		rc = refuse_all(&listing, err);
 	if (rc < 0) {
 		sqlite_listing_release(&listing);
 		return rc;
@@ -427,8 +464,10 @@ int sqlite_source_list(const struct sqlite_source *source, bool force,
 
 void sqlite_listing_release(struct sqlite_listing *listing)
 {
-	for (size_t i = 0; i < listing->n_found; i++)
+	for (size_t i = 0; i < listing->n_found; i++) {
 		free(listing->found[i].rel);
+		still_error_clear(&listing->found[i].obstacle);
+	}
 	for (size_t i = 0; i < listing->n_dirs; i++)
 		free(listing->dirs[i].rel);
 	free(listing->found);

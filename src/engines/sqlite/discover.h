@@ -6,7 +6,8 @@
  * is a database when it begins with SQLite's magic or has a file beside it
  * whose name is its own plus -wal, -shm or -journal. Symbolic links are not
  * followed, other file systems not entered. What cannot be looked into is an
- * error, because a database that is silently left out is a bad backup.
+ * error, because a database that is silently left out is a bad backup; and a
+ * database that cannot be frozen stays in the list, for the same reason.
  */
 #ifndef SQLITE_DISCOVER_H
 #define SQLITE_DISCOVER_H
@@ -23,7 +24,10 @@
 struct sqlite_found {
 	char *rel; /* owned; below the source's directory */
 	struct stat st;
-	struct sqlite_header header; /* as it stands in the file */
+	struct sqlite_header header; /* as it stands in the file; zeros for an
+					empty one */
+	struct still_error obstacle; /* why it cannot be frozen; code 0: it
+					may be */
 };
 
 struct sqlite_found_dir {
@@ -40,17 +44,15 @@ struct sqlite_listing {
 };
 
 /*
- * List every database, each examined: NOTFOUND when there is none, ACCESS,
- * UNSUPPORTED (rollback journal, no SQLite file, hard links unless `force`),
- * INVALID (a name that no checksum list can hold). Reads the disk; keeps
- * nothing open.
+ * List every database, each examined; one that cannot be frozen is in the list
+ * with its obstacle: ACCESS, UNSUPPORTED (no SQLite file that can be read, hard
+ * links unless `force`), CORRUPT (page 1), IO. Fails with NOTFOUND when there is
+ * none, with the first obstacle when there is no other, INVALID for a name that
+ * no checksum list can hold, ACCESS for what cannot be looked into. Reads the
+ * disk; keeps nothing open.
  */
 int sqlite_source_list(const struct sqlite_source *source, bool force,
     struct sqlite_listing *ret, struct still_error *err);
 void sqlite_listing_release(struct sqlite_listing *listing);
-
-/* The messages that discovery and freeze share. */
-int sqlite_error_rollback(struct still_error *err, const char *rel);
-int sqlite_error_no_database(struct still_error *err, const char *rel);
 
 #endif

@@ -75,6 +75,19 @@ struct sqlite_checksum sqlite_checksum_add(
 	return (struct sqlite_checksum){s0, s1};
 }
 
+bool sqlite_page_sum_valid(const void *page, uint32_t page_size_bytes)
+{
+	const uint8_t *end = (const uint8_t *) page + page_size_bytes -
+	    SQLITE_PAGE_SUM_BYTES;
+	struct sqlite_checksum sum = {0, 0};
+	uint32_t stored[2];
+
+	memcpy(stored, end, sizeof(stored));
+	sum = sqlite_checksum_add(
+	    sum, false, page, page_size_bytes - SQLITE_PAGE_SUM_BYTES);
+	return sum.s0 == le32toh(stored[0]) && sum.s1 == le32toh(stored[1]);
+}
+
 const char *sqlite_wal_header_parse(
     const uint8_t bytes[SQLITE_WAL_HEADER_BYTES], struct sqlite_wal_header *ret)
 {

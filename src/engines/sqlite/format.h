@@ -101,6 +101,12 @@ struct sqlite_checksum {
 struct sqlite_checksum sqlite_checksum_add(
     struct sqlite_checksum sum, bool big_endian, const void *data, size_t len);
 
+/* What SQLite's checksum VFS keeps in the last 8 bytes of a page: the checksum
+ * of the rest, over little-endian words, stored little-endian. A page of zeros
+ * has the checksum 0. */
+#define SQLITE_PAGE_SUM_BYTES 8
+bool sqlite_page_sum_valid(const void *page, uint32_t page_size_bytes);
+
 static inline bool sqlite_checksum_equal(
     struct sqlite_checksum a, struct sqlite_checksum b)
 {

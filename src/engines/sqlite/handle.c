@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/sys.h"
-#include "engines/sqlite/discover.h"
 
 #define BUSY_WAIT_MS 5
 
@@ -29,9 +28,8 @@ static int sqlite_failed(const struct sqlite_target *target, sqlite3 *conn,
 
 		if (sys_errno == EMFILE || sys_errno == ENFILE)
 			return still_error_set(err, STILL_ERR_IO, sys_errno,
-			    "Each database takes five descriptors; raise the "
-			    "hard limit (ulimit -Hn, LimitNOFILE=), or name "
-			    "fewer databases.",
+			    "Raise the hard limit (ulimit -Hn, LimitNOFILE=), "
+			    "or name fewer databases.",
 			    "database `%s`: too many open files", rel);
 		/* Removed since it was found, log and all. */
 		if (sys_errno == ENOENT)
@@ -59,7 +57,7 @@ static int sqlite_failed(const struct sqlite_target *target, sqlite3 *conn,
 		    "database `%s`: cannot be opened (%s)", rel, text);
 	case SQLITE_NOTADB:
 		/* Discovery saw a good header in the file, so it is the log
-		 * that has another one. */
+		 * that has another one, or the file has changed since. */
 		return still_error_set(err, STILL_ERR_CORRUPT, 0,
 		    "Check the database with `PRAGMA integrity_check`.",
 		    "page 1 of `%s`: has no valid header", rel);
@@ -108,7 +106,8 @@ static int open_connection(struct sqlite_handle *handle,
 	sqlite3_db_config(conn, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
 	sqlite3_busy_handler(conn, wait_for_lock, (void *) target);
 	sqlite3_wal_autocheckpoint(conn, 0);
-	rc = sqlite3_exec(conn, "PRAGMA mmap_size=0", NULL, NULL, NULL);
+	rc = sqlite3_exec(
+	    conn, "PRAGMA mmap_size=0; PRAGMA cache_size=4", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_file_control(
 		    conn, "main", SQLITE_FCNTL_FILE_POINTER, &handle->file);
@@ -121,7 +120,7 @@ static int open_connection(struct sqlite_handle *handle,
 	 * one at the path (it has not moved), and so is ours. */
 	if (moved || stat(target->path, &st) != 0 ||
 	    st.st_ino != target->st.st_ino || st.st_dev != target->st.st_dev)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		return still_error_set(err, STILL_ERR_NOTFOUND, 0,
 		    "Somebody put another file in its place; try again.",
 		    "database `%s`: was replaced while it was opened",
 		    target->rel);
@@ -155,13 +154,12 @@ int sqlite_handle_begin(struct sqlite_handle *handle,
 	    handle->conn, "BEGIN; PRAGMA user_version", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return sqlite_failed(target, handle->conn, rc, err);
-	/* The mode is certain only inside the transaction. */
 	rc = sqlite3_file_control(
 	    handle->conn, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
 	if (rc != SQLITE_OK)
 		return sqlite_failed(target, handle->conn, rc, err);
-	if (!log || !log->pMethods)
-		return sqlite_error_rollback(err, target->rel);
+	handle->log = log && log->pMethods ? SQLITE_LOG_WAL
+					   : SQLITE_LOG_ROLLBACK;
 	return 0;
 }
 

@@ -23,13 +23,19 @@ struct sqlite_target {
 	char *path;                /* owned by the pin; absolute */
 	struct stat st;            /* of our own descriptor on it */
 	const atomic_bool *cancel; /* borrowed; valid during the freeze */
-	int busy_ms; /* how long SQLite may wait for an exclusive holder */
+	int busy_ms; /* how long SQLite may wait for a lock; 0: not at all */
+};
+
+enum sqlite_log {
+	SQLITE_LOG_WAL,
+	SQLITE_LOG_ROLLBACK
 };
 
 struct sqlite_handle {
 	sqlite3 *conn;
 	sqlite3_file *file;  /* SQLite's handle of the database; NULL: closed */
 	bool in_transaction; /* SQLite holds a read lock for it */
+	enum sqlite_log log; /* as of the last transaction */
 };
 
 /* Open, and let a first read open the log and map the wal-index; no lock is
@@ -38,8 +44,8 @@ struct sqlite_handle {
 int sqlite_handle_open(struct sqlite_handle *handle,
     const struct sqlite_target *target, struct still_error *err);
 
-/* Take a read lock. UNSUPPORTED when the database is not in WAL mode, which is
- * certain only now. End the transaction on failure too. */
+/* Take a read lock, and learn the journal mode, which is certain only now. End
+ * the transaction on failure too. */
 int sqlite_handle_begin(struct sqlite_handle *handle,
     const struct sqlite_target *target, struct still_error *err);
 void sqlite_handle_end(struct sqlite_handle *handle);

@@ -10,9 +10,8 @@
 #include "base/hash.h"
 #include "base/sys.h"
 
-/* The checksum VFS keeps 8 bytes at the end of each page, and changes them
- * after the log's checksum was made. */
-#define CHECKSUM_VFS_RESERVED_BYTES 8
+/* How many pages are asked whether the checksum VFS wrote them. */
+#define CHECKSUM_SAMPLES 16
 
 static int page_damaged(const struct sqlite_image *image, uint32_t page,
     struct still_error *err, const char *why)
@@ -25,12 +24,17 @@ static int page_damaged(const struct sqlite_image *image, uint32_t page,
 
 /* ---- reading ------------------------------------------------------------- */
 
-/* Bytes of the database file; `page` is the one at `off_bytes`. */
-static int read_file(const struct sqlite_image *image, uint64_t off_bytes,
+static int image_fd(const struct sqlite_image *image)
+{
+	return image->private.fd >= 0 ? image->private.fd
+				      : sqlite_file_fd(image->pin.db);
+}
+
+/* Bytes of the database file, as they are. */
+static int read_raw(const struct sqlite_image *image, uint64_t off_bytes,
     uint8_t *data, size_t len, struct still_error *err)
 {
-	ssize_t n = still_sys_pread(
-	    sqlite_file_fd(image->pin.db), data, len, off_bytes);
+	ssize_t n = still_sys_pread(image_fd(image), data, len, off_bytes);
 	const char *why = "the database file ends before it";
 	uint64_t end;
 	uint64_t page;
@@ -53,6 +57,76 @@ static int read_file(const struct sqlite_image *image, uint64_t off_bytes,
 		return page_damaged(image, (uint32_t) page + 2, err, why);
 	memset(data + n, 0, len - (size_t) n);
 	return 0;
+}
+
+/* A whole page that has a checksum, again while it is not the right one. */
+static int check_page(const struct sqlite_image *image, uint32_t page,
+    uint8_t *data, struct still_error *err)
+{
+	const uint32_t page_size = image->page_size_bytes;
+	int64_t pause_ns = SQLITE_REREAD_PAUSE_NS;
+	int rc;
+
+	if (page - 1 == SQLITE_LOCK_BYTE / page_size ||
+	    sqlite_page_sum_valid(data, page_size))
+		return 0;
+	for (int i = 0; i < SQLITE_REREADS; i++) {
+		still_sys_sleep_ns(pause_ns);
+		pause_ns *= 4;
+		rc = read_raw(image, (uint64_t) (page - 1) * page_size, data,
+		    page_size, err);
+		if (rc < 0)
+			return rc;
+		if (sqlite_page_sum_valid(data, page_size)) {
+			image->observer.warn(image->observer.arg,
+			    "transient-read", image->rel,
+			    "a page was right only when read again");
+			return 0;
+		}
+	}
+	return page_damaged(image, page, err,
+	    "its checksum (of the checksum VFS) does not match");
+}
+
+/* Pages are checked whole, wherever the range begins and ends. */
+static int read_checked(const struct sqlite_image *image, uint64_t off_bytes,
+    uint8_t *data, size_t len, struct still_error *err)
+{
+	const size_t page_size = image->page_size_bytes;
+	uint8_t scratch[SQLITE_PAGE_SIZE_MAX];
+	int rc = 0;
+
+	while (rc == 0 && len > 0) {
+		uint32_t page = (uint32_t) (off_bytes / page_size) + 1;
+		size_t from = (size_t) (off_bytes % page_size);
+		size_t n = len - len % page_size;
+
+		if (from == 0 && n > 0) {
+			rc = read_raw(image, off_bytes, data, n, err);
+			for (size_t at = 0; rc == 0 && at < n; at += page_size)
+				rc = check_page(image, page++, data + at, err);
+		} else {
+			n = page_size - from < len ? page_size - from : len;
+			rc = read_raw(
+			    image, off_bytes - from, scratch, page_size, err);
+			if (rc == 0)
+				rc = check_page(image, page, scratch, err);
+			if (rc == 0)
+				memcpy(data, scratch + from, n);
+		}
+		off_bytes += n;
+		data += n;
+		len -= n;
+	}
+	return rc;
+}
+
+static int read_file(const struct sqlite_image *image, uint64_t off_bytes,
+    uint8_t *data, size_t len, struct still_error *err)
+{
+	return image->page_checksums
+	    ? read_checked(image, off_bytes, data, len, err)
+	    : read_raw(image, off_bytes, data, len, err);
 }
 
 /* A whole page from the log, into `page`. */
@@ -124,7 +198,11 @@ int sqlite_image_read(const struct sqlite_image *image, uint64_t off_bytes,
 	uint8_t *to = data;
 	int rc = 0;
 
-	if (image->lost && atomic_load(image->lost))
+	if (image->refusal.code)
+		return still_error_set(err, STILL_ERR_IO, 0,
+		    image->refusal.hint, "database `%s`: is not frozen: %s",
+		    image->rel, still_error_msg(&image->refusal));
+	if (image->lost && image->private.fd < 0 && atomic_load(image->lost))
 		return still_error_set(err, STILL_ERR_LOST, 0, NULL,
 		    "database `%s`: the snapshot is no longer protected",
 		    image->rel);
@@ -156,136 +234,245 @@ int sqlite_image_read(const struct sqlite_image *image, uint64_t off_bytes,
 	return rc;
 }
 
-/* ---- freezing ------------------------------------------------------------ */
+/* ---- after the cut ------------------------------------------------------- */
+
+static int read_header(const struct sqlite_image *image,
+    struct sqlite_header *ret, struct stat *ret_st, struct still_error *err)
+{
+	uint8_t bytes[SQLITE_HEADER_BYTES] = {0};
+	ssize_t n = still_sys_pread(image_fd(image), bytes, sizeof(bytes), 0);
+	const char *wrong;
+
+	if (n < 0 || fstat(image_fd(image), ret_st) != 0)
+		return still_error_sys(err, n < 0 ? (int) -n : errno, NULL,
+		    "page 1 of `%s`", image->rel);
+	wrong = sqlite_header_parse(bytes, ret);
+	return wrong ? page_damaged(image, 1, err, wrong) : 0;
+}
+
+/* The file alone, as SQLite itself would size it. */
+static int measure_file(struct sqlite_image *image, struct still_error *err)
+{
+	struct sqlite_header header;
+	struct stat st;
+	int rc = read_header(image, &header, &st, err);
+
+	if (rc < 0)
+		return rc;
+	image->page_size_bytes = header.page_size_bytes;
+	image->n_pages = header.n_pages;
+	if (image->n_pages == 0) { /* not known to the header */
+		uint64_t size = image->private.fd >= 0
+		    ? image->private.size_bytes
+		    : (uint64_t) st.st_size;
+
+		image->n_pages =
+		    (uint32_t) ((size + header.page_size_bytes - 1) /
+			header.page_size_bytes);
+	}
+	return 0;
+}
 
 /* Page size and number of pages as of the pin. */
 static int measure(struct sqlite_image *image, struct still_error *err)
 {
 	const struct sqlite_index_header *index = &image->pin.header;
-	uint8_t bytes[SQLITE_HEADER_BYTES] = {0};
-	struct sqlite_header header = {0};
-	const char *wrong;
-	struct stat st;
-	ssize_t n;
 
-	if (index->max_frame > 0) {
-		image->page_size_bytes = sqlite_index_page_size(index);
-		image->n_pages = index->n_pages;
-		/* Nobody proves the wal-index to us; sizes that would lead
-		 * astray are checked by hand. */
-		if (!sqlite_page_size_valid(image->page_size_bytes) ||
-		    image->n_pages == 0)
-			return still_error_set(err, STILL_ERR_CORRUPT, 0,
-			    "Close all that have the database open, and remove "
-			    "the -shm file: it is made anew.",
-			    "`%s-shm`: names impossible sizes", image->rel);
-		return 0;
-	}
-	/* An empty log: the file alone, as SQLite itself would size it. */
-	n = still_sys_pread(
-	    sqlite_file_fd(image->pin.db), bytes, sizeof(bytes), 0);
-	if (n < 0 || fstat(sqlite_file_fd(image->pin.db), &st) != 0)
-		return still_error_sys(err, n < 0 ? (int) -n : errno, NULL,
-		    "page 1 of `%s`", image->rel);
-	wrong = sqlite_header_parse(bytes, &header);
-	if (wrong)
-		return page_damaged(image, 1, err, wrong);
-	image->page_size_bytes = header.page_size_bytes;
-	image->n_pages = header.n_pages;
-	if (image->n_pages == 0) /* not known to the header */
-		image->n_pages = (uint32_t) (((uint64_t) st.st_size +
-						 header.page_size_bytes - 1) /
-		    header.page_size_bytes);
+	if (image->private.fd >= 0)
+		return image->private.size_bytes ? measure_file(image, err) : 0;
+	if (index->max_frame == 0)
+		return measure_file(image, err);
+	image->page_size_bytes = sqlite_index_page_size(index);
+	image->n_pages = index->n_pages;
+	/* Nobody proves the wal-index to us; sizes that would lead astray are
+	 * checked by hand. */
+	if (!sqlite_page_size_valid(image->page_size_bytes))
+		image->n_pages = 0;
+	if (image->n_pages == 0)
+		return still_error_set(err, STILL_ERR_CORRUPT, 0,
+		    "Close all that have the database open, and remove the "
+		    "-shm file: it is made anew.",
+		    "`%s-shm`: names impossible sizes", image->rel);
 	return 0;
 }
 
 /* Page 1 as of the pin, and the last page, without which sizes are not what
- * they seem. Damage goes to `damage`; that they cannot be read fails. */
+ * they seem. */
 static int check_ends(struct sqlite_image *image, struct still_error *err)
 {
 	uint8_t bytes[SQLITE_HEADER_BYTES];
 	const char *wrong;
 	uint8_t last;
-	int rc;
+	int rc = sqlite_image_read(image, 0, bytes, sizeof(bytes), err);
 
-	if (image->damage.code)
-		return 0;
-	rc = sqlite_image_read(image, 0, bytes, sizeof(bytes), err);
-	if (rc == 0) {
-		wrong = sqlite_header_parse(bytes, &image->header);
-		if (!wrong &&
-		    image->header.page_size_bytes != image->page_size_bytes)
-			wrong = "its page size is not the log's";
-		if (!wrong && image->header.n_pages > image->n_pages)
-			wrong = "it names more pages than the database has";
-		if (wrong)
-			rc = page_damaged(image, 1, err, wrong);
-	}
-	if (rc == 0)
-		rc = sqlite_image_read(
-		    image, sqlite_image_bytes(image) - 1, &last, 1, err);
-	if (rc != STILL_ERR_CORRUPT)
+	if (rc < 0)
 		return rc;
-	still_error_copy(&image->damage, err);
-	still_error_clear(err);
-	return 0;
+	wrong = sqlite_header_parse(bytes, &image->header);
+	if (!wrong && image->header.page_size_bytes != image->page_size_bytes)
+		wrong = "its page size is not the log's";
+	if (!wrong && image->header.n_pages > image->n_pages)
+		wrong = "it names more pages than the database has";
+	if (wrong)
+		return page_damaged(image, 1, err, wrong);
+	return sqlite_image_read(
+	    image, sqlite_image_bytes(image) - 1, &last, 1, err);
 }
 
-static int refuse_checksum_vfs(
-    const struct sqlite_image *image, struct still_error *err)
+/* Did the checksum VFS write this page? Zeros prove nothing. */
+static bool has_sum(const struct sqlite_image *image, uint32_t page)
 {
-	uint8_t bytes[SQLITE_HEADER_BYTES] = {0};
-	struct sqlite_header header = {0};
+	static const uint8_t zeros[SQLITE_PAGE_SUM_BYTES];
+	uint8_t bytes[SQLITE_PAGE_SIZE_MAX];
+	const uint32_t size = image->page_size_bytes;
 
-	if (!image->map.n_damaged ||
-	    still_sys_pread(sqlite_file_fd(image->pin.db), bytes, sizeof(bytes),
-		0) != sizeof(bytes) ||
-	    sqlite_header_parse(bytes, &header) ||
-	    header.reserved_bytes != CHECKSUM_VFS_RESERVED_BYTES)
-		return 0;
-	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-	    "Such databases are not frozen yet, because damage in their log "
-	    "could not be told from their way of writing it.",
-	    "database `%s`: reserves 8 bytes per page as the checksum VFS "
-	    "does, and its log does not match its own checksums",
-	    image->rel);
+	return sqlite_image_read(image, (uint64_t) (page - 1) * size, bytes,
+		   size, NULL) == 0 &&
+	    memcmp(bytes + size - sizeof(zeros), zeros, sizeof(zeros)) != 0 &&
+	    sqlite_page_sum_valid(bytes, size);
 }
 
-int sqlite_image_freeze(struct sqlite_image *image,
-    const struct sqlite_pin_request *request,
-    const struct still_observer *observer, struct still_error *err)
+static bool has_sums(const struct sqlite_image *image)
 {
+	uint32_t step = image->n_pages / CHECKSUM_SAMPLES + 1;
+
+	if (image->map.n_page_sums > 0)
+		return true;
+	for (uint32_t page = 1; page <= image->n_pages; page += step)
+		if (has_sum(image, page))
+			return true;
+	return false;
+}
+
+/* Only the file's own page 1 can tell before the log is scanned; the reserve
+ * changes with VACUUM only. */
+static bool reserves_sums(const struct sqlite_image *image)
+{
+	struct sqlite_header header;
+	struct stat st;
+
+	return read_header(image, &header, &st, NULL) == 0 &&
+	    header.reserved_bytes == SQLITE_PAGE_SUM_BYTES;
+}
+
+static int settle(struct sqlite_image *image, const atomic_bool *cancel,
+    struct still_error *err)
+{
+	bool reserved;
+	int rc = measure(image, err);
+
+	if (rc < 0 || image->n_pages == 0)
+		return rc;
+	reserved = reserves_sums(image);
+	if (image->private.fd < 0)
+		rc = sqlite_walmap_build(&image->pin, image->page_size_bytes,
+		    reserved, &image->observer, cancel, &image->map, err);
+	if (rc < 0)
+		return rc;
+	image->page_checksums = reserved && has_sums(image);
+	if (!image->map.damage.code)
+		return check_ends(image, err);
+	still_error_copy(err, &image->map.damage);
+	return image->map.damage.code;
+}
+
+int sqlite_image_settle(struct sqlite_image *image, const atomic_bool *cancel,
+    struct still_error *err)
+{
+	struct still_error own = STILL_ERROR_INIT;
 	int rc;
 
+	image->frozen_at_ns = image->pin.frozen_at_ns;
+	/* The application has its database to itself again. */
+	if (image->private.fd >= 0)
+		sqlite_pin_release(&image->pin);
+	rc = settle(image, cancel, &own);
+	if (rc == STILL_ERR_CORRUPT) {
+		still_error_copy(&image->damage, &own);
+		rc = 0;
+		/* Of a size that is not known no byte can be served. */
+		if (image->n_pages == 0)
+			still_error_copy(&image->refusal, &own);
+	} else if (rc < 0 && err) {
+		still_error_copy(err, &own);
+	}
+	still_error_clear(&own);
+	return rc;
+}
+
+/* ---- before the cut ------------------------------------------------------ */
+
+bool sqlite_image_refusable(const struct still_error *what)
+{
+	switch (what->code) {
+	case STILL_ERR_BUSY:
+	case STILL_ERR_AGAIN:
+	case STILL_ERR_ACCESS:
+	case STILL_ERR_UNSUPPORTED:
+	case STILL_ERR_CORRUPT:
+		return true;
+	case STILL_ERR_IO:
+		return what->sys_errno != EMFILE && what->sys_errno != ENFILE;
+	default:
+		return false;
+	}
+}
+
+static int begin(struct sqlite_image *image, const char *rel,
+    const struct stat *st, struct still_error *err)
+{
 	memset(image, 0, sizeof(*image));
 	image->pin.slot = -1;
-	image->observer = *observer;
-	image->rel = strdup(request->rel);
-	if (!image->rel)
-		return still_error_nomem(err);
-	rc = sqlite_pin_take(&image->pin, request, err);
+	image->private.fd = -1;
+	image->st = *st;
+	image->rel = strdup(rel);
+	return image->rel ? 0 : still_error_nomem(err);
+}
+
+int sqlite_image_open(struct sqlite_image *image, const struct stat *st,
+    const struct sqlite_image_request *request, struct still_error *err)
+{
+	int rc = begin(image, request->pin.rel, st, err);
+
+	image->observer = request->observer;
 	if (rc == 0)
-		rc = measure(image, err);
-	if (rc == 0)
-		rc = sqlite_walmap_build(&image->pin, image->page_size_bytes,
-		    observer, request->cancel, &image->map, err);
-	if (rc == 0)
-		rc = refuse_checksum_vfs(image, err);
-	if (rc == 0 && image->map.damage.code)
-		still_error_copy(&image->damage, &image->map.damage);
-	if (rc == 0)
-		rc = check_ends(image, err);
+		rc = sqlite_pin_open(&image->pin, &request->pin, err);
 	if (rc < 0)
-		sqlite_image_release(image);
+		return rc;
+	image->st = image->pin.target.st;
+	if (image->pin.log == SQLITE_LOG_ROLLBACK)
+		rc = sqlite_private_prepare(&image->private,
+		    sqlite_file_fd(image->pin.db), image->rel, request->spool,
+		    request->pin.cancel, err);
 	return rc;
+}
+
+int sqlite_image_refuse(struct sqlite_image *image, const char *rel,
+    const struct stat *st, const struct still_error *why,
+    struct still_error *err)
+{
+	int rc = begin(image, rel, st, err);
+
+	if (rc == 0)
+		still_error_copy(&image->refusal, why);
+	return rc;
+}
+
+uint64_t sqlite_image_listed_bytes(const struct sqlite_image *image)
+{
+	if (!image->refusal.code)
+		return sqlite_image_bytes(image);
+	return image->st.st_size > 0 ? (uint64_t) image->st.st_size : 1;
 }
 
 void sqlite_image_release(struct sqlite_image *image)
 {
 	sqlite_walmap_release(&image->map);
 	sqlite_pin_release(&image->pin);
+	sqlite_private_release(&image->private);
 	still_error_clear(&image->damage);
+	still_error_clear(&image->refusal);
 	free(image->rel);
 	memset(image, 0, sizeof(*image));
 	image->pin.slot = -1;
+	image->private.fd = -1;
 }

@@ -8,6 +8,18 @@
  * (at 2^30) is never written by anybody: where the file ends before it, it is
  * zeros, as for every reader of the format.
  *
+ * A database with a rollback journal is read from its private copy.
+ *
+ * CHECKSUM VFS. A database that reserves 8 bytes at the end of each page may
+ * have been written through SQLite's checksum VFS, which keeps there a sum of
+ * the rest of the page (checksum in format.h, little-endian words). Whether it
+ * was, its pages tell: page 1, or any of some others that are not all zeros,
+ * has a right sum. Then each page is checked each time it is read, before it
+ * is handed out. https://www.sqlite.org/cksumvfs.html
+ *
+ * An image that is refused could not be frozen, for the reason that it holds;
+ * it is listed all the same, and every read of it fails.
+ *
  * Threads: built by one; sqlite_image_read() from any number at once.
  */
 #ifndef SQLITE_IMAGE_H
@@ -18,32 +30,79 @@
 #include <stdint.h>
 
 #include "engines/sqlite/pin.h"
+#include "engines/sqlite/private.h"
 #include "engines/sqlite/walmap.h"
+
+/* How deep its structure was looked at (deep.h). */
+enum sqlite_depth {
+	SQLITE_DEPTH_HEADER,
+	SQLITE_DEPTH_STRUCTURE,
+	SQLITE_DEPTH_INTEGRITY
+};
 
 struct sqlite_image {
 	char *rel; /* owned; below the source's directory */
-	struct sqlite_pin pin;
+	struct stat st;
+	struct sqlite_pin pin;         /* WAL mode; else until it is copied */
+	struct sqlite_private private; /* rollback journal */
 	struct sqlite_walmap map;
 	struct sqlite_header header; /* page 1 as of the pin */
+	int64_t frozen_at_ns;        /* CLOCK_REALTIME */
 	uint32_t page_size_bytes;
 	uint32_t n_pages;
-	struct still_error damage;      /* found at the freeze; code 0: none */
-	struct still_observer observer; /* set by the freeze */
+	bool page_checksums;        /* written by the checksum VFS */
+	enum sqlite_depth depth;    /* of the check of its structure */
+	struct still_error refusal; /* why it is not frozen; code 0: it is */
+	unsigned n_refusals;        /* how often it was heard in the cut */
+	struct still_error damage;  /* found at the freeze; code 0: none */
+	struct still_observer observer; /* set by the opening */
 	const atomic_bool *lost; /* raised when the pin is no longer whole;
-					   borrowed from the instance */
+				    borrowed from the instance */
 };
 
-/* Take the pin, scan the log, check page 1. On success the caller ends the
- * image with sqlite_image_release(); damage is no failure and stands in
- * `damage`. Errors as sqlite_pin_take(), plus UNSUPPORTED for a database whose
- * log cannot be checked. */
-int sqlite_image_freeze(struct sqlite_image *image,
-    const struct sqlite_pin_request *request,
-    const struct still_observer *observer, struct still_error *err);
+struct sqlite_image_request {
+	struct sqlite_pin_request pin;
+	struct still_observer observer;
+	const struct still_spool *spool;
+};
+
+/* Is this a reason for which one database is left out, and not the whole? */
+bool sqlite_image_refusable(const struct still_error *what);
+
+/*
+ * Make ready for the cut: open the database, prepare its private copy where it
+ * needs one. Errors as sqlite_pin_open() and sqlite_private_prepare(). The
+ * caller ends the image with sqlite_image_release() in every case.
+ */
+int sqlite_image_open(struct sqlite_image *image, const struct stat *st,
+    const struct sqlite_image_request *request, struct still_error *err);
+
+/* List it as one that cannot be frozen. `image` was released or never used. */
+int sqlite_image_refuse(struct sqlite_image *image, const char *rel,
+    const struct stat *st, const struct still_error *why,
+    struct still_error *err);
+
+/*
+ * After the cut: let the locks of a copied database go, scan the log, check
+ * page 1 and the last page. Damage is no failure and stands in `damage`. IO,
+ * NOMEM, CANCELLED.
+ */
+int sqlite_image_settle(struct sqlite_image *image, const atomic_bool *cancel,
+    struct still_error *err);
 
 /* As still_read_fn, for a range inside the image. */
 int sqlite_image_read(const struct sqlite_image *image, uint64_t off_bytes,
     void *data, size_t len, struct still_error *err);
+
+/* What it is listed with: one that is refused is never empty, because an empty
+ * file would never be read, and so never fail. */
+uint64_t sqlite_image_listed_bytes(const struct sqlite_image *image);
+
+/* Once frozen: does it need its pin to be read? */
+static inline bool sqlite_image_is_pinned(const struct sqlite_image *image)
+{
+	return !image->refusal.code && image->private.fd < 0;
+}
 
 static inline uint64_t sqlite_image_bytes(const struct sqlite_image *image)
 {

@@ -5,13 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/path.h"
 #include "base/sys.h"
-#include "engines/sqlite/discover.h"
+#include "engines/sqlite/index.h"
 
 #define OPTIMISTIC_TRIES 50
 #define BUSY_TIMEOUT_MS 2000
@@ -25,55 +26,24 @@ enum verdict {
 
 /* ---- the wal-index ---------------------------------------------------- */
 
-static uint32_t index_load(const struct sqlite_pin *pin, size_t byte_offset)
-{
-	return __atomic_load_n(pin->index + byte_offset / 4, __ATOMIC_ACQUIRE);
-}
-
-static void index_copy_header(
-    const struct sqlite_pin *pin, int copy, struct sqlite_index_header *ret)
-{
-	uint32_t words[sizeof(*ret) / 4];
-
-	for (size_t i = 0; i < sizeof(*ret) / 4; i++)
-		words[i] = __atomic_load_n(
-		    pin->index + (size_t) copy * sizeof(*ret) / 4 + i,
-		    __ATOMIC_RELAXED);
-	memcpy(ret, words, sizeof(*ret));
-}
-
-/* A whole header, or false when a writer is at it. Writers write copy 1 first,
- * so copy 0 is read first. */
-static bool index_header(
-    const struct sqlite_pin *pin, struct sqlite_index_header *ret)
-{
-	struct sqlite_index_header second;
-
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	index_copy_header(pin, 0, ret);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	index_copy_header(pin, 1, &second);
-	return memcmp(ret, &second, sizeof(second)) == 0 &&
-	    sqlite_index_header_valid(ret);
-}
-
 static bool header_is_still(const struct sqlite_pin *pin)
 {
 	struct sqlite_index_header now;
 
-	return index_header(pin, &now) &&
+	return sqlite_index_read(pin->index, &now) &&
 	    memcmp(&now, &pin->header, sizeof(now)) == 0;
 }
 
-static uint32_t read_mark(const struct sqlite_pin *pin, int slot)
+/* The connection whose slot locks are ours: its transaction, if it has one,
+ * holds none that we take. */
+static sqlite3_file *lock_file(const struct sqlite_pin *pin)
 {
-	return index_load(
-	    pin, offsetof(struct sqlite_index, read_mark) + 4 * (size_t) slot);
+	return pin->carrier.file ? pin->carrier.file : pin->reader.file;
 }
 
 static int shm_lock(struct sqlite_pin *pin, int which, int flags)
 {
-	sqlite3_file *file = pin->carrier.file;
+	sqlite3_file *file = lock_file(pin);
 
 	return file->pMethods->xShmLock(file, which, 1, flags);
 }
@@ -139,7 +109,8 @@ static enum verdict settle(struct sqlite_pin *pin, int slot, uint32_t mark)
 {
 	if (!lock_slot(pin, slot, SQLITE_SHM_SHARED))
 		return MOVED;
-	if (read_mark(pin, slot) == mark && header_is_still(pin)) {
+	if (sqlite_index_mark(pin->index, slot) == mark &&
+	    header_is_still(pin)) {
 		pin->slot = slot;
 		pin->slot_mark = mark;
 		return FROZEN;
@@ -154,9 +125,7 @@ static bool set_mark(struct sqlite_pin *pin, int slot, uint32_t mark)
 {
 	if (!lock_slot(pin, slot, SQLITE_SHM_EXCLUSIVE))
 		return false;
-	__atomic_store_n(
-	    pin->index + (offsetof(struct sqlite_index, read_mark) / 4) + slot,
-	    mark, __ATOMIC_SEQ_CST);
+	sqlite_index_set_mark(pin->index, slot, mark);
 	unlock_slot(pin, slot, SQLITE_SHM_EXCLUSIVE);
 	return true;
 }
@@ -169,7 +138,7 @@ static enum verdict take_slot(struct sqlite_pin *pin)
 	int best = -1;
 
 	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++)
-		if (read_mark(pin, slot) == want &&
+		if (sqlite_index_mark(pin->index, slot) == want &&
 		    settle(pin, slot, want) == FROZEN)
 			return FROZEN;
 	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++)
@@ -179,7 +148,7 @@ static enum verdict take_slot(struct sqlite_pin *pin)
 	if (!header_is_still(pin))
 		return MOVED;
 	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++) {
-		uint32_t mark = read_mark(pin, slot);
+		uint32_t mark = sqlite_index_mark(pin->index, slot);
 
 		if (mark <= want && mark >= best_mark) {
 			best = slot;
@@ -203,22 +172,30 @@ static int promote(
 	return rc;
 }
 
+static int switched(const struct sqlite_pin *pin, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_NOTFOUND, 0, "Try again.",
+	    "database `%s`: its application switched its journal mode",
+	    pin->target.rel);
+}
+
 /* Steps 1-6, once. */
 static int attempt(
     struct sqlite_pin *pin, enum verdict *ret_verdict, struct still_error *err)
 {
 	struct sqlite_index_header before;
-	bool whole = index_header(pin, &before);
+	bool whole = sqlite_index_read(pin->index, &before);
 	int rc = sqlite_handle_begin(&pin->reader, &pin->target, err);
 
 	pin->tries++;
 	*ret_verdict = MOVED;
+	if (rc == 0 && pin->reader.log != SQLITE_LOG_WAL)
+		rc = switched(pin, err);
 	if (rc < 0)
 		return rc;
-	pin->backfill = index_load(
-	    pin, offsetof(struct sqlite_index, backfill));
+	pin->backfill = sqlite_index_backfill(pin->index);
 	pin->frozen_at_ns = still_sys_now_ns();
-	if (whole && index_header(pin, &pin->header) &&
+	if (whole && sqlite_index_read(pin->index, &pin->header) &&
 	    memcmp(&before, &pin->header, sizeof(before)) == 0 &&
 	    pin->backfill <= pin->header.max_frame) {
 		*ret_verdict = FROZEN;
@@ -230,6 +207,17 @@ static int attempt(
 	return rc;
 }
 
+bool sqlite_pin_hold(struct sqlite_pin *pin)
+{
+	return shm_lock(pin, SQLITE_LOCK_WRITE,
+		   SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) == SQLITE_OK;
+}
+
+void sqlite_pin_let_go(struct sqlite_pin *pin)
+{
+	shm_lock(pin, SQLITE_LOCK_WRITE, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
+}
+
 /* Hold the writers off for one attempt; they wait in their busy handlers. */
 static int attempt_alone(
     struct sqlite_pin *pin, enum verdict *ret_verdict, struct still_error *err)
@@ -239,25 +227,23 @@ static int attempt_alone(
 	*ret_verdict = MOVED;
 	if (!pin->carrier.file)
 		rc = sqlite_handle_open(&pin->carrier, &pin->target, err);
-	if (rc < 0 ||
-	    shm_lock(pin, SQLITE_LOCK_WRITE,
-		SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) != SQLITE_OK)
+	if (rc < 0 || !sqlite_pin_hold(pin))
 		return rc;
 	rc = attempt(pin, ret_verdict, err);
-	shm_lock(pin, SQLITE_LOCK_WRITE, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
+	sqlite_pin_let_go(pin);
 	return rc;
 }
 
-static int freeze(struct sqlite_pin *pin,
-    const struct sqlite_pin_request *request, struct still_error *err)
+static int freeze(struct sqlite_pin *pin, int64_t limit_ns,
+    const atomic_bool *cancel, struct still_error *err)
 {
-	int64_t deadline_ns = still_sys_monotonic_ns() + request->limit_ns;
+	int64_t deadline_ns = still_sys_monotonic_ns() + limit_ns;
 	int64_t backoff_ns = BACKOFF_FIRST_NS;
 	enum verdict verdict = MOVED;
 	int rc = 0;
 
 	for (unsigned i = 0; rc == 0 && verdict == MOVED; i++) {
-		if (atomic_load(request->cancel))
+		if (atomic_load(cancel))
 			return still_error_set(err, STILL_ERR_CANCELLED, 0,
 			    NULL, "database `%s`: the freeze was stopped",
 			    pin->target.rel);
@@ -273,8 +259,7 @@ static int freeze(struct sqlite_pin *pin,
 			    "Raise `freeze_ms`, or begin when fewer writers "
 			    "are at work.",
 			    "database `%s`: no quiet moment within %lld ms",
-			    pin->target.rel,
-			    (long long) (request->limit_ns / 1000000));
+			    pin->target.rel, (long long) (limit_ns / 1000000));
 		still_sys_sleep_ns(backoff_ns);
 		if (backoff_ns < BACKOFF_LAST_NS)
 			backoff_ns *= 2;
@@ -282,8 +267,63 @@ static int freeze(struct sqlite_pin *pin,
 	return rc;
 }
 
-/* SQLite has the log open and our lock keeps it from being removed or
- * replaced, so the file at its path is the one that it uses. */
+int sqlite_pin_take(struct sqlite_pin *pin, int64_t limit_ns,
+    const atomic_bool *cancel, struct still_error *err)
+{
+	int rc = freeze(pin, limit_ns, cancel, err);
+
+	if (rc < 0)
+		return rc;
+	/* Only one of the two carries the pin. */
+	if (pin->slot >= 0)
+		sqlite_handle_close(&pin->reader);
+	else
+		sqlite_handle_close(&pin->carrier);
+	return 0;
+}
+
+/* ---- freezing with the writers held off --------------------------------- */
+
+int sqlite_pin_fix(
+    struct sqlite_pin *pin, bool *ret_fixed, struct still_error *err)
+{
+	int rc;
+
+	pin->tries++;
+	*ret_fixed = false;
+	/* A writer that died left its two copies unequal. */
+	if (!sqlite_index_read(pin->index, &pin->header) ||
+	    take_slot(pin) == MOVED)
+		return 0;
+	if (pin->slot < 0) {
+		pin->target.busy_ms = 0;
+		rc = sqlite_handle_begin(&pin->reader, &pin->target, err);
+		pin->target.busy_ms = BUSY_TIMEOUT_MS;
+		if (rc < 0 || !header_is_still(pin)) {
+			sqlite_handle_end(&pin->reader);
+			return rc == STILL_ERR_BUSY ? 0 : rc;
+		}
+	}
+	pin->backfill = sqlite_index_backfill(pin->index);
+	pin->frozen_at_ns = still_sys_now_ns();
+	*ret_fixed = pin->backfill <= pin->header.max_frame;
+	if (!*ret_fixed)
+		sqlite_pin_drop(pin);
+	return 0;
+}
+
+void sqlite_pin_drop(struct sqlite_pin *pin)
+{
+	if (pin->slot >= 0)
+		unlock_slot(pin, pin->slot, SQLITE_SHM_SHARED);
+	pin->slot = -1;
+	sqlite_handle_end(&pin->reader);
+}
+
+/* ---- opening ------------------------------------------------------------- */
+
+/* SQLite has the log open and its lock on the database keeps it from being
+ * removed or replaced, so the file at its path is the one that it uses. */
 static int open_log(
     struct sqlite_pin *pin, int root_fd, struct still_error *err)
 {
@@ -295,6 +335,30 @@ static int open_log(
 	rc = sqlite_file_open(root_fd, rel, &pin->wal, &pin->wal_st, err);
 	free(rel);
 	return rc;
+}
+
+/* Who opens an idle database in WAL mode makes the sidecars, and they are his.
+ */
+static int check_idle(
+    const struct sqlite_pin *pin, int root_fd, struct still_error *err)
+{
+	uint8_t modes[2] = {0, 0};
+	struct stat st;
+
+	if (geteuid() == 0 || geteuid() == pin->target.st.st_uid)
+		return 0;
+	if (still_sys_pread(sqlite_file_fd(pin->db), modes, 2, 18) != 2 ||
+	    modes[1] != 2)
+		return 0;
+	if (sidecar_stat(root_fd, pin->target.rel, "-wal", &st) == 0 &&
+	    sidecar_stat(root_fd, pin->target.rel, "-shm", &st) == 0)
+		return 0;
+	return still_error_set(err, STILL_ERR_ACCESS, EACCES,
+	    "Opening it would leave -wal and -shm files that its owner cannot "
+	    "write; run stillfs as its owner or as root, or while an "
+	    "application has it open.",
+	    "database `%s`: nobody has it open, and it belongs to another user",
+	    pin->target.rel);
 }
 
 /* What would do harm, or lead astray, if SQLite were let at it. */
@@ -312,9 +376,12 @@ static int check_before_open(
 		    "database `%s`: is the same file as another one",
 		    pin->target.rel);
 	/* SQLite removes the log of an empty database. */
-	if (pin->target.st.st_size == 0)
-		return still_error_set(err, STILL_ERR_AGAIN, 0, NULL,
-		    "database `%s`: became empty while it was opened",
+	if (pin->target.st.st_size == 0 &&
+	    sidecar_stat(root_fd, pin->target.rel, "-wal", &st) == 0)
+		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		    "Let its application open it once, or remove the -wal "
+		    "file if it is a stray.",
+		    "database `%s`: is empty, but has a -wal beside it",
 		    pin->target.rel);
 	if (vfs &&
 	    strlen(pin->target.path) + sizeof("-journal") >
@@ -324,21 +391,28 @@ static int check_before_open(
 		    "database `%s`: its path is longer than SQLite can open "
 		    "(%d bytes)",
 		    pin->target.rel, vfs->mxPathname);
-	/* Who opens an idle database makes the sidecars, and they are his. */
-	if (geteuid() != 0 && geteuid() != pin->target.st.st_uid &&
-	    (sidecar_stat(root_fd, pin->target.rel, "-wal", &st) < 0 ||
-		sidecar_stat(root_fd, pin->target.rel, "-shm", &st) < 0))
-		return still_error_set(err, STILL_ERR_ACCESS, EACCES,
-		    "Opening it would leave -wal and -shm files that its owner "
-		    "cannot write; run stillfs as its owner or as root, or "
-		    "while an application has it open.",
-		    "database `%s`: nobody has it open, and it belongs to "
-		    "another user",
-		    pin->target.rel);
-	return 0;
+	return check_idle(pin, root_fd, err);
 }
 
-int sqlite_pin_take(struct sqlite_pin *pin,
+static int open_all(struct sqlite_pin *pin,
+    const struct sqlite_pin_request *request, struct still_error *err)
+{
+	int rc = sqlite_file_open(
+	    request->root_fd, request->rel, &pin->db, &pin->target.st, err);
+
+	if (rc == 0)
+		rc = check_before_open(pin, request->root_fd, err);
+	if (rc == 0)
+		rc = sqlite_handle_open(&pin->reader, &pin->target, err);
+	if (rc == 0 && pin->reader.log == SQLITE_LOG_WAL) {
+		rc = map_index(pin, request->root_fd, err);
+		if (rc == 0)
+			rc = open_log(pin, request->root_fd, err);
+	}
+	return rc;
+}
+
+int sqlite_pin_open(struct sqlite_pin *pin,
     const struct sqlite_pin_request *request, struct still_error *err)
 {
 	int rc;
@@ -353,32 +427,28 @@ int sqlite_pin_take(struct sqlite_pin *pin,
 	pin->target.path = still_path_join(request->root, request->rel);
 	if (!pin->target.path)
 		return still_error_nomem(err);
-	rc = sqlite_file_open(
-	    request->root_fd, request->rel, &pin->db, &pin->target.st, err);
-	if (rc == 0)
-		rc = check_before_open(pin, request->root_fd, err);
-	if (rc == 0)
-		rc = sqlite_handle_open(&pin->reader, &pin->target, err);
-	if (rc == 0)
-		rc = map_index(pin, request->root_fd, err);
-	if (rc == 0)
-		rc = freeze(pin, request, err);
-	if (rc == 0)
-		rc = open_log(pin, request->root_fd, err);
+	rc = open_all(pin, request, err);
+	pin->log = pin->reader.log;
 	if (rc < 0)
 		sqlite_pin_release(pin);
-	/* Only one of the two carries the pin. */
-	else if (pin->slot >= 0)
-		sqlite_handle_close(&pin->reader);
-	else
-		sqlite_handle_close(&pin->carrier);
 	return rc;
 }
 
+int sqlite_pin_refresh(struct sqlite_pin *pin, struct still_error *err)
+{
+	int rc = sqlite_handle_begin(&pin->reader, &pin->target, err);
+
+	sqlite_handle_end(&pin->reader);
+	if (rc == 0 && pin->reader.log != pin->log)
+		rc = switched(pin, err);
+	return rc;
+}
+
+/* ---- life -------------------------------------------------------------- */
+
 uint32_t sqlite_pin_index_page(struct sqlite_pin *pin, uint32_t frame)
 {
-	sqlite3_file *file = pin->slot >= 0 ? pin->carrier.file
-					    : pin->reader.file;
+	sqlite3_file *file = lock_file(pin);
 	void volatile *data = NULL;
 	size_t word;
 	int block;
@@ -413,12 +483,13 @@ int sqlite_pin_check(
 	else if (sidecar_stat(root_fd, pin->target.rel, "-wal", &st) < 0 ||
 	    !same_file(&st, &pin->wal_st))
 		why = "its -wal file was removed or replaced";
-	else if (pin->slot >= 0 && read_mark(pin, pin->slot) != pin->slot_mark)
+	else if (pin->slot >= 0 &&
+	    sqlite_index_mark(pin->index, pin->slot) != pin->slot_mark)
 		why = "its read mark was overwritten";
 	/* An empty log gets its salts with its first frame, and read lock 0
 	 * lets a log that is whole in the file be restarted. */
 	else if ((pin->slot >= 0 || pin->backfill < pin->header.max_frame) &&
-	    pin->header.max_frame > 0 && index_header(pin, &now) &&
+	    pin->header.max_frame > 0 && sqlite_index_read(pin->index, &now) &&
 	    memcmp(now.salts, pin->header.salts, sizeof(now.salts)) != 0)
 		why = "its log was restarted";
 	if (!why)
@@ -434,7 +505,7 @@ void sqlite_pin_release(struct sqlite_pin *pin)
 {
 	/* SQLite forgets the locks of a connection that closes while another
 	 * one shares the file, so ours are given back by hand. */
-	if (pin->slot >= 0 && pin->carrier.file)
+	if (pin->slot >= 0 && lock_file(pin))
 		unlock_slot(pin, pin->slot, SQLITE_SHM_SHARED);
 	sqlite_handle_close(&pin->carrier);
 	sqlite_handle_close(&pin->reader);

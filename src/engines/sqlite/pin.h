@@ -31,6 +31,16 @@
  *  6. A slot with an older mark of the same log protects too; it is taken when
  *     no slot can be had with M. Without any, lock 0 stays the pin.
  *
+ * SEVERAL DATABASES. To read their headers one after another gives no common
+ * moment, however often it is repeated. With the WRITE slot of each held SHARED
+ * at once there is no commit under way in any of them, and the moment is one
+ * (cut.h). Held so, a header cannot move, and steps 1-4 shrink to taking a read
+ * slot (5, 6); only where no slot is to be had, a transaction is begun.
+ *
+ * ROLLBACK JOURNAL. A database that is not in WAL mode has no pin that could be
+ * kept: its readers stop its writers. Its transaction is begun in the cut and
+ * ended when its private copy is made (private.h).
+ *
  * Connections are opened for one snapshot, read-only, never checkpoint on
  * close, and live as long as the pin.
  *
@@ -52,6 +62,7 @@
 
 struct sqlite_pin {
 	struct sqlite_target target; /* its path is owned */
+	enum sqlite_log log;         /* as of the opening */
 
 	struct sqlite_file *db; /* held from before the connection is opened
 				    until after it is closed */
@@ -60,8 +71,9 @@ struct sqlite_pin {
 	struct stat shm_st;
 
 	struct sqlite_handle reader;  /* its transaction is the pin, unless
-					 a slot is; closed then */
-	struct sqlite_handle carrier; /* locks a slot; opened when needed */
+					 a slot is */
+	struct sqlite_handle carrier; /* locks a slot where the reader has a
+					 transaction meanwhile */
 	volatile uint32_t *index;     /* block 0 of the wal-index, mapped */
 	int slot;                     /* the read slot locked by us, or -1 */
 	uint32_t slot_mark;           /* its mark */
@@ -77,18 +89,40 @@ struct sqlite_pin_request {
 	const char *root; /* and its path */
 	const char *rel;
 	const atomic_bool *cancel;
-	int64_t limit_ns; /* for the whole of the freeze */
+	int64_t limit_ns; /* how long an exclusive holder is waited for, up to
+			     some seconds */
 };
 
 /*
- * Open the database and freeze it. On success the caller owns the pin and ends
- * it with sqlite_pin_release(); on failure nothing is held. BUSY: an exclusive
- * holder, or no quiet moment within the limit. AGAIN: it needs recovery by its
- * application. ACCESS, UNSUPPORTED, NOTFOUND, CANCELLED, IO. Blocks up to
- * limit_ns.
+ * Open the database and learn its journal mode; hold no moment yet. On success
+ * the caller ends the pin with sqlite_pin_release(); on failure nothing is
+ * held. BUSY: an exclusive holder. AGAIN: it needs recovery by its application.
+ * NOTFOUND: another look at the directory will help. CORRUPT: SQLite itself
+ * refuses it. ACCESS, UNSUPPORTED, CANCELLED, IO.
  */
-int sqlite_pin_take(struct sqlite_pin *pin,
+int sqlite_pin_open(struct sqlite_pin *pin,
     const struct sqlite_pin_request *request, struct still_error *err);
+
+/* WAL mode: freeze it, for itself. BUSY: no quiet moment within `limit_ns`. On
+ * failure the pin holds no moment. */
+int sqlite_pin_take(struct sqlite_pin *pin, int64_t limit_ns,
+    const atomic_bool *cancel, struct still_error *err);
+
+/* WAL mode: hold its writers off; false when one is at work. Does not wait. */
+bool sqlite_pin_hold(struct sqlite_pin *pin);
+void sqlite_pin_let_go(struct sqlite_pin *pin);
+
+/* Between hold and let_go: freeze it. Not `*ret_fixed`: something must be
+ * mended first; let go, and call sqlite_pin_refresh(). Does not wait. */
+int sqlite_pin_fix(
+    struct sqlite_pin *pin, bool *ret_fixed, struct still_error *err);
+
+/* Undo a fix. */
+void sqlite_pin_drop(struct sqlite_pin *pin);
+
+/* Let SQLite look at the database again, and recover the wal-index where a
+ * writer died. */
+int sqlite_pin_refresh(struct sqlite_pin *pin, struct still_error *err);
 
 /* The page number that the wal-index has for `frame`, or 0 when it cannot be
  * read. Only frames in (backfill, max_frame]. */

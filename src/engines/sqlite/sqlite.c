@@ -1,26 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sqlite: the engine for SQLite databases in WAL mode.
+ * sqlite: the engine for SQLite databases.
  *
  * discover finds the databases, files owns every descriptor, pin fixes one
- * commit, walmap proves the part of the log that belongs to it, image serves
- * its bytes; this file is the engine contract over them.
+ * commit, cut one moment over all of them, private copies what cannot be
+ * pinned, walmap proves the part of the log that belongs to the moment, image
+ * serves its bytes, deep lets SQLite check them; this file is the engine
+ * contract over them.
  */
 #include "config.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
-#include "base/json.h"
 #include "base/path.h"
 #include "engines/engine.h"
+#include "engines/sqlite/cut.h"
+#include "engines/sqlite/deep.h"
+#include "engines/sqlite/describe.h"
 #include "engines/sqlite/discover.h"
 #include "engines/sqlite/image.h"
 
 /* How often a freeze looks for databases anew when one is gone meanwhile. */
 #define FREEZE_LOOKS 5
+
+/* What a pinned database holds open: two of ours (database, log), three of
+ * SQLite's (and the wal-index). While it is frozen alone, three more. */
+#define FDS_PER_DATABASE 5
+#define FDS_SPARE 64
 
 struct instance {
 	struct still_engine_instance base;
@@ -57,7 +68,8 @@ static int make_infos(const struct sqlite_listing *listing,
 		infos[i].path = found->rel;
 		infos[i].size_bytes = (uint64_t) found->st.st_size;
 		infos[i].page_size_bytes = found->header.page_size_bytes;
-		infos[i].log = "wal";
+		infos[i].log = found->header.read_version == 2 ? "wal"
+							       : "rollback";
 	}
 	*ret = infos;
 	return 0;
@@ -82,6 +94,33 @@ static int list(struct instance *instance, struct still_error *err)
 	free(instance->infos);
 	instance->listing = listing;
 	instance->infos = infos;
+	return 0;
+}
+
+/* Before anything is opened, so that nothing is half done for want of it. */
+static int check_limits(
+    const struct instance *instance, struct still_error *err)
+{
+	size_t n = instance->listing.n_found;
+	size_t fds = n * FDS_PER_DATABASE + FDS_SPARE;
+	struct rlimit limit;
+
+	if (n > instance->options.databases_max)
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+		    "Raise `barrier_max`, or name a directory with fewer "
+		    "databases: each takes descriptors and memory, and all "
+		    "writers wait until the last one is held.",
+		    "source `%s`: has %zu databases, and `barrier_max` allows "
+		    "%u",
+		    instance->source.path, n, instance->options.databases_max);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && fds > limit.rlim_cur)
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, EMFILE,
+		    "Raise the hard limit (ulimit -Hn, LimitNOFILE=), or name "
+		    "a directory with fewer databases.",
+		    "source `%s`: %zu databases take %zu descriptors, and this "
+		    "process may have %llu",
+		    instance->source.path, n, fds,
+		    (unsigned long long) limit.rlim_cur);
 	return 0;
 }
 
@@ -122,6 +161,8 @@ static int sqlite_attach(const char *source,
 	rc = sqlite_source_open(source, options->force, &instance->source, err);
 	if (rc == 0)
 		rc = list(instance, err);
+	if (rc == 0)
+		rc = check_limits(instance, err);
 	if (rc < 0) {
 		sqlite_detach(&instance->base);
 		return rc;
@@ -156,47 +197,7 @@ static void sqlite_describe(
 	};
 }
 
-/* ---- the freeze ---------------------------------------------------------- */
-
-static void hex(char *out, const uint8_t *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static json_t *describe_image(
-    const struct sqlite_image *image, const char *path)
-{
-	const struct sqlite_index_header *index = &image->pin.header;
-	json_t *object = json_object();
-	json_t *log = NULL;
-	char salts[17];
-	char checksum[24];
-
-	hex(salts, index->salts, sizeof(index->salts));
-	snprintf(checksum, sizeof(checksum), "%08x%08x",
-	    index->frame_checksum.s0, index->frame_checksum.s1);
-	log = json_pack("{s:s, s:s, s:I, s:I, s:s}", "mode", "wal", "salts",
-	    salts, "backfilled_frames", (json_int_t) image->pin.backfill,
-	    "last_frame", (json_int_t) index->max_frame, "checksum", checksum);
-	if (!object || !log || still_json_set_name(object, "path", path) < 0 ||
-	    json_object_set_new(object, "size_bytes",
-		json_integer((json_int_t) sqlite_image_bytes(image))) < 0 ||
-	    json_object_set_new(object, "page_size_bytes",
-		json_integer(image->page_size_bytes)) < 0 ||
-	    json_object_set_new(object, "pages", json_integer(image->n_pages)) <
-		0 ||
-	    json_object_set_new(object, "change_counter",
-		json_integer(image->header.change_counter)) < 0 ||
-	    still_json_set_time(object, "frozen_at", image->pin.frozen_at_ns) <
-		0 ||
-	    json_object_set(object, "log", log) < 0) {
-		json_decref(object);
-		object = NULL;
-	}
-	json_decref(log);
-	return object;
-}
+/* ---- handing over -------------------------------------------------------- */
 
 static int hand_over(struct sqlite_image *image, struct still_builder *builder,
     struct still_error *err)
@@ -204,12 +205,15 @@ static int hand_over(struct sqlite_image *image, struct still_builder *builder,
 	char *path = still_path_join("data", image->rel);
 	struct still_file_spec spec = {
 	    .path = path,
-	    .size_bytes = sqlite_image_bytes(image),
-	    .mode = image->pin.target.st.st_mode & 07777,
-	    .uid = image->pin.target.st.st_uid,
-	    .gid = image->pin.target.st.st_gid,
+	    .size_bytes = sqlite_image_listed_bytes(image),
+	    .mode = image->st.st_mode & 07777,
+	    .uid = image->st.st_uid,
+	    .gid = image->st.st_gid,
 	    .object = image,
 	};
+	const struct still_error *flaw = image->refusal.code ? &image->refusal
+	    : image->damage.code                             ? &image->damage
+							     : NULL;
 	int rc;
 
 	if (!path)
@@ -217,9 +221,8 @@ static int hand_over(struct sqlite_image *image, struct still_builder *builder,
 	rc = still_builder_file(builder, &spec, err);
 	if (rc == 0)
 		rc = still_builder_database(
-		    builder, describe_image(image, path), err);
-	if (rc == 0 && image->damage.code &&
-	    still_builder_damage(builder, path, &image->damage) < 0)
+		    builder, sqlite_describe_image(image, path), err);
+	if (rc == 0 && flaw && still_builder_damage(builder, path, flaw) < 0)
 		rc = still_error_nomem(err);
 	free(path);
 	return rc;
@@ -243,8 +246,73 @@ static int hand_over_dirs(const struct instance *instance,
 	return rc;
 }
 
-/* Pin every database of the listing, one after another. */
-static int pin_all(struct instance *instance,
+static int hand_over_all(struct instance *instance,
+    const struct sqlite_cut *cut, struct still_builder *builder,
+    struct still_error *err)
+{
+	bool pinned = false;
+	int rc = hand_over_dirs(instance, builder, err);
+
+	for (size_t i = 0; rc == 0 && i < instance->n_images; i++) {
+		pinned |= sqlite_image_is_pinned(&instance->images[i]);
+		rc = hand_over(&instance->images[i], builder, err);
+	}
+	still_builder_cut(builder,
+	    &(struct still_cut){
+		.words = cut->words,
+		.first_ns = cut->first_ns,
+		.last_ns = cut->last_ns,
+		.held_ns = cut->held_ns,
+		.pinned = pinned,
+	    });
+	still_builder_verified(builder,
+	    sqlite_verified_words(
+		sqlite_verified_all(instance->images, instance->n_images)));
+	return rc;
+}
+
+/* ---- the freeze ---------------------------------------------------------- */
+
+/* Make one database ready for the cut, or list why it has no part in it. */
+static int open_one(struct instance *instance,
+    const struct still_freeze_request *request,
+    const struct sqlite_found *found, struct sqlite_image *image,
+    struct still_error *err)
+{
+	struct sqlite_image_request image_request = {
+	    .pin =
+		{
+		    .root_fd = instance->source.root_fd,
+		    .root = instance->source.root,
+		    .rel = found->rel,
+		    .cancel = request->cancel,
+		    .limit_ns = instance->options.freeze_limit_ns,
+		},
+	    .observer = request->observer,
+	    .spool = &request->spool,
+	};
+	struct still_error own = STILL_ERROR_INIT;
+	int rc;
+
+	if (found->obstacle.code)
+		return sqlite_image_refuse(
+		    image, found->rel, &found->st, &found->obstacle, err);
+	rc = sqlite_image_open(image, &found->st, &image_request, &own);
+	if (rc < 0 && sqlite_image_refusable(&own)) {
+		sqlite_image_release(image);
+		rc = sqlite_image_refuse(
+		    image, found->rel, &found->st, &own, err);
+	} else if (rc < 0) {
+		sqlite_image_release(image);
+		still_error_copy(err, &own);
+	}
+	still_error_clear(&own);
+	if (rc == 0)
+		image->lost = &instance->lost;
+	return rc;
+}
+
+static int open_all(struct instance *instance,
     const struct still_freeze_request *request, struct still_error *err)
 {
 	size_t n = instance->listing.n_found;
@@ -254,40 +322,75 @@ static int pin_all(struct instance *instance,
 	if (!instance->images)
 		return still_error_nomem(err);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct sqlite_pin_request pin_request = {
-		    .root_fd = instance->source.root_fd,
-		    .root = instance->source.root,
-		    .rel = instance->listing.found[i].rel,
-		    .cancel = request->cancel,
-		    .limit_ns = instance->options.freeze_limit_ns,
-		};
-
-		rc = sqlite_image_freeze(&instance->images[i], &pin_request,
-		    &request->observer, err);
-		if (rc < 0)
-			break;
-		instance->images[i].lost = &instance->lost;
-		instance->n_images = i + 1;
+		rc = open_one(instance, request, &instance->listing.found[i],
+		    &instance->images[i], err);
+		if (rc == 0)
+			instance->n_images = i + 1;
 	}
 	return rc;
 }
 
-static int hand_over_all(struct instance *instance,
-    struct still_builder *builder, struct still_error *err)
+/* A snapshot of nothing is none. */
+static int check_any(const struct instance *instance, struct still_error *err)
 {
-	int64_t first_ns = INT64_MAX;
-	int64_t last_ns = 0;
-	int rc = hand_over_dirs(instance, builder, err);
+	for (size_t i = 0; i < instance->n_images; i++)
+		if (!instance->images[i].refusal.code)
+			return 0;
+	still_error_copy(err, &instance->images[0].refusal);
+	return instance->images[0].refusal.code;
+}
 
-	for (size_t i = 0; rc == 0 && i < instance->n_images; i++) {
-		int64_t at_ns = instance->images[i].pin.frozen_at_ns;
+static int settle_all(struct instance *instance,
+    const struct still_freeze_request *request, struct still_error *err)
+{
+	static const enum sqlite_depth depths[] = {
+	    [STILL_CHECK_BASIC] = SQLITE_DEPTH_HEADER,
+	    [STILL_CHECK_QUICK] = SQLITE_DEPTH_STRUCTURE,
+	    [STILL_CHECK_FULL] = SQLITE_DEPTH_INTEGRITY,
+	};
+	enum sqlite_depth depth = depths[instance->options.check];
+	int rc = 0;
 
-		first_ns = at_ns < first_ns ? at_ns : first_ns;
-		last_ns = at_ns > last_ns ? at_ns : last_ns;
-		rc = hand_over(&instance->images[i], builder, err);
-	}
-	still_builder_cut(builder, "per database", first_ns, last_ns);
-	still_builder_verified(builder, "header+logs");
+	/* First whatever holds somebody up, or may be overtaken. */
+	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
+		if (!instance->images[i].refusal.code)
+			rc = sqlite_image_settle(
+			    &instance->images[i], request->cancel, err);
+	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
+		if (depth > SQLITE_DEPTH_HEADER &&
+		    !instance->images[i].refusal.code)
+			rc = sqlite_deep_check(
+			    &instance->images[i], depth, request->cancel, err);
+	return rc;
+}
+
+/* One look at the directory, and one cut over what it shows. */
+static int freeze_once(struct instance *instance,
+    const struct still_freeze_request *request, struct sqlite_cut *cut,
+    struct still_error *err)
+{
+	struct sqlite_cut_request cut_request = {
+	    .cancel = request->cancel,
+	    .limit_ns = instance->options.freeze_limit_ns,
+	    .stall_ns = instance->options.stall_limit_ns,
+	};
+	int rc = list(instance, err);
+
+	if (rc == 0)
+		rc = check_limits(instance, err);
+	if (rc == 0)
+		rc = open_all(instance, request, err);
+	if (rc == 0)
+		rc = check_any(instance, err);
+	if (rc == 0)
+		rc = sqlite_cut_take(instance->images, instance->n_images,
+		    &cut_request, cut, err);
+	if (rc == 0)
+		rc = check_any(instance, err);
+	if (rc == 0)
+		rc = settle_all(instance, request, err);
+	if (rc == 0)
+		rc = check_any(instance, err);
 	return rc;
 }
 
@@ -296,24 +399,20 @@ static int sqlite_freeze(struct still_engine_instance *base,
     struct still_error *err)
 {
 	struct instance *instance = (struct instance *) base;
-	bool again = true;
-	int rc = 0;
+	struct sqlite_cut cut;
+	int rc = STILL_ERR_NOTFOUND;
 
 	assert(!instance->images);
 	atomic_store(&instance->lost, false);
 	/* A database that vanishes between the look and the lock, or is another
 	 * one then, was replaced by its application: look again. */
-	for (int i = 0; i < FREEZE_LOOKS && again; i++) {
+	for (int i = 0; i < FREEZE_LOOKS && rc == STILL_ERR_NOTFOUND; i++) {
 		sqlite_thaw(base);
 		still_error_clear(err);
-		rc = list(instance, err);
-		if (rc < 0)
-			return rc;
-		rc = pin_all(instance, request, err);
-		again = rc == STILL_ERR_NOTFOUND || rc == STILL_ERR_AGAIN;
+		rc = freeze_once(instance, request, &cut, err);
 	}
 	if (rc == 0)
-		rc = hand_over_all(instance, builder, err);
+		rc = hand_over_all(instance, &cut, builder, err);
 	if (rc < 0)
 		sqlite_thaw(base);
 	return rc;
@@ -332,9 +431,12 @@ static int sqlite_keep(
 	struct instance *instance = (struct instance *) base;
 
 	for (size_t i = 0; i < instance->n_images; i++) {
-		int rc = sqlite_pin_check(
-		    &instance->images[i].pin, instance->source.root_fd, err);
+		const struct sqlite_image *image = &instance->images[i];
+		int rc = 0;
 
+		if (sqlite_image_is_pinned(image))
+			rc = sqlite_pin_check(
+			    &image->pin, instance->source.root_fd, err);
 		if (rc < 0) {
 			atomic_store(&instance->lost, true);
 			return rc;

@@ -19,6 +19,7 @@ struct scan {
 	uint32_t page_size_bytes;
 	size_t frame_bytes;
 	bool big_endian;
+	bool page_sums; /* the pages may have sums of their own */
 	const struct still_observer *observer;
 	const atomic_bool *cancel;
 	struct sqlite_walmap *map;
@@ -100,9 +101,21 @@ static struct sqlite_checksum frame_sum(
 	    frame + SQLITE_FRAME_HEADER_BYTES, scan->page_size_bytes);
 }
 
-/* Rules 1 and 2. NULL, or what is wrong. */
-static const char *judge(const struct scan *scan, const uint8_t *frame,
-    struct sqlite_frame_header *header, struct sqlite_checksum *ret_computed)
+/* Rule 4. The sum of a page does not say which page it is, so the wal-index
+ * must. */
+static bool proven_by_page(const struct scan *scan, uint32_t number,
+    const uint8_t *frame, const struct sqlite_frame_header *header)
+{
+	return scan->page_sums && header->page > 0 &&
+	    sqlite_page_sum_valid(
+		frame + SQLITE_FRAME_HEADER_BYTES, scan->page_size_bytes) &&
+	    sqlite_pin_index_page(scan->pin, number) == header->page;
+}
+
+/* Rules 1, 2 and 4. NULL, or what is wrong. */
+static const char *judge(struct scan *scan, uint32_t number,
+    const uint8_t *frame, struct sqlite_frame_header *header,
+    struct sqlite_checksum *ret_computed)
 {
 	struct sqlite_checksum sum;
 
@@ -117,8 +130,12 @@ static const char *judge(const struct scan *scan, const uint8_t *frame,
 	if (memcmp(header->salts, scan->pin->header.salts,
 		sizeof(header->salts)) != 0)
 		return "wrong salts";
-	if (!sqlite_checksum_equal(sum, header->checksum))
-		return "checksum mismatch";
+	if (!sqlite_checksum_equal(sum, header->checksum)) {
+		if (!proven_by_page(scan, number, frame, header))
+			return "checksum mismatch";
+		*ret_computed = header->checksum;
+		scan->map->n_page_sums++;
+	}
 	if (header->page == 0)
 		return "page number 0";
 	return NULL;
@@ -141,7 +158,7 @@ static const char *judge_again(struct scan *scan, uint32_t number,
 			sqlite_frame_offset(number, scan->page_size_bytes)) !=
 		    (int64_t) scan->frame_bytes)
 			continue;
-		wrong = judge(scan, frame, header, ret_computed);
+		wrong = judge(scan, number, frame, header, ret_computed);
 		if (!wrong) {
 			char text[80];
 
@@ -191,7 +208,7 @@ static int scan_frame(struct scan *scan, uint32_t number, bool *ret_good,
 	if (rc < 0)
 		return rc;
 	memset(header, 0, sizeof(*header));
-	wrong = judge(scan, frame, header, &computed);
+	wrong = judge(scan, number, frame, header, &computed);
 	if (wrong)
 		wrong = judge_again(
 		    scan, number, frame, header, &computed, wrong);
@@ -255,7 +272,7 @@ static int seed(struct scan *scan, uint32_t first, struct still_error *err)
 	sqlite_frame_header_parse(bytes, &header);
 	scan->stored = scan->computed = header.checksum;
 	rc = fetch(scan, first, &frame, err);
-	if (rc < 0 || !judge(scan, frame, &header, &computed))
+	if (rc < 0 || !judge(scan, first, frame, &header, &computed))
 		return rc;
 
 	rc = seed_from_header(scan, err);
@@ -346,8 +363,9 @@ static void settle(struct sqlite_walmap *map, uint32_t n_pages)
 }
 
 int sqlite_walmap_build(struct sqlite_pin *pin, uint32_t page_size_bytes,
-    const struct still_observer *observer, const atomic_bool *cancel,
-    struct sqlite_walmap *ret, struct still_error *err)
+    bool page_sums, const struct still_observer *observer,
+    const atomic_bool *cancel, struct sqlite_walmap *ret,
+    struct still_error *err)
 {
 	struct sqlite_walmap map = {0};
 	struct scan scan = {
@@ -355,6 +373,7 @@ int sqlite_walmap_build(struct sqlite_pin *pin, uint32_t page_size_bytes,
 	    .page_size_bytes = page_size_bytes,
 	    .frame_bytes = SQLITE_FRAME_HEADER_BYTES + page_size_bytes,
 	    .big_endian = pin->header.big_endian,
+	    .page_sums = page_sums,
 	    .observer = observer,
 	    .cancel = cancel,
 	    .map = &map,

@@ -11,6 +11,10 @@
  *     from what was *computed* for f-1: so one damaged frame does not make its
  *     successors look damaged, and no damage outside the range matters;
  *  3. a frame that fails is read again, a few times, then it is damaged.
+ *  4. The checksum VFS puts its sum into a page after the log's checksum was
+ *     made of it, so on disk the two never agree. Where pages may have such
+ *     sums, a frame that fails 2 is proven by 1, by its page's sum, and by the
+ *     wal-index naming the same page for it.
  * The last frame must be a commit, of as many pages as the wal-index says, and
  * end with the wal-index's checksum.
  *
@@ -43,15 +47,17 @@ struct sqlite_walmap {
 	bool all_damaged;          /* not even the damaged page is known */
 	struct still_error damage; /* the first; code 0 where there is none */
 	uint32_t n_damaged;        /* frames */
+	uint32_t n_page_sums;      /* looks at frames proven by rule 4 only */
 };
 
 /*
- * Scan. Damage is no failure of the call: it stands in `ret->damage`. Fails
+ * Scan; `page_sums`: rule 4 applies. Damage is no failure of the call: it stands in `ret->damage`. Fails
  * with IO, NOMEM or CANCELLED. The caller releases `ret` on success. Reads the log.
  */
 int sqlite_walmap_build(struct sqlite_pin *pin, uint32_t page_size_bytes,
-    const struct still_observer *observer, const atomic_bool *cancel,
-    struct sqlite_walmap *ret, struct still_error *err);
+    bool page_sums, const struct still_observer *observer,
+    const atomic_bool *cancel, struct sqlite_walmap *ret,
+    struct still_error *err);
 
 /* The digest of a frame: XXH3-64 of the page, seeded with that of the 24 bytes
  * before it. */

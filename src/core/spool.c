@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "core/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+static const char hint[] =
+    "Name another directory with `spool=`, on a local file system that only "
+    "you can write to.";
+
+/* NULL without memory, or without a home. */
+static char *default_path(void)
+{
+	const char *state = getenv("XDG_STATE_HOME");
+	const char *home = getenv("HOME");
+	char *path = NULL;
+	int rc = -1;
+
+	if (geteuid() == 0)
+		return strdup("/var/lib/stillfs/spool");
+	if (state && *state == '/')
+		rc = asprintf(&path, "%s/stillfs/spool", state);
+	else if (home && *home == '/')
+		rc = asprintf(&path, "%s/.local/state/stillfs/spool", home);
+	return rc < 0 ? NULL : path;
+}
+
+/* The directories that are missing are made for us alone. */
+static int make_dirs(char *path)
+{
+	for (char *slash = strchr(path + 1, '/');; slash = strchr(slash, '/')) {
+		int rc;
+
+		if (slash)
+			*slash = '\0';
+		rc = mkdir(path, 0700);
+		if (rc != 0 && errno != EEXIST)
+			rc = -errno;
+		else
+			rc = 0;
+		if (slash)
+			*slash++ = '/';
+		if (rc < 0 || !slash)
+			return rc;
+	}
+}
+
+static int open_file(const char *dir, int *ret_fd, struct still_error *err)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd >= 0) {
+		*ret_fd = fd;
+		return 0;
+	}
+	if (errno == EOPNOTSUPP || errno == EISDIR)
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, errno, hint,
+		    "spool `%s`: its file system has no files without a name",
+		    dir);
+	return still_error_sys(err, errno, hint, "spool `%s`", dir);
+}
+
+static int check_dir(const char *path, struct still_error *err)
+{
+	struct stat st;
+	int fd = -1;
+	int rc;
+
+	if (stat(path, &st) != 0)
+		return still_error_sys(err, errno, hint, "spool `%s`", path);
+	if (!S_ISDIR(st.st_mode))
+		return still_error_set(err, STILL_ERR_INVALID, ENOTDIR, hint,
+		    "spool `%s`: not a directory", path);
+	if (st.st_mode & S_IWOTH)
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "spool `%s`: everybody may write to it", path);
+	rc = open_file(path, &fd, err);
+	if (rc == 0)
+		close(fd);
+	return rc;
+}
+
+int still_spool_init(
+    struct still_spool_dir *dir, const char *path, struct still_error *err)
+{
+	int rc;
+
+	dir->path = NULL;
+	if (!path)
+		return 0;
+	dir->path = realpath(path, NULL);
+	if (!dir->path)
+		return still_error_sys(err, errno, hint, "spool `%s`", path);
+	rc = check_dir(dir->path, err);
+	if (rc < 0)
+		still_spool_release(dir);
+	return rc;
+}
+
+void still_spool_release(struct still_spool_dir *dir)
+{
+	free(dir->path);
+	dir->path = NULL;
+}
+
+static int no_space(
+    const char *dir, const char *what, uint64_t bytes, struct still_error *err)
+{
+	struct statvfs vfs;
+	uint64_t free_bytes = 0;
+
+	if (statvfs(dir, &vfs) == 0)
+		free_bytes = (uint64_t) vfs.f_bavail * vfs.f_frsize;
+	return still_error_set(err, STILL_ERR_NOSPACE, ENOSPC,
+	    "Make room there, or name another directory with `spool=`.",
+	    "spool `%s`: a private copy of `%s` takes %llu bytes, and %llu are "
+	    "free",
+	    dir, what, (unsigned long long) bytes,
+	    (unsigned long long) free_bytes);
+}
+
+/* Blocks now, so that none is missing later. A file system that cannot promise
+ * them is asked how many it has. */
+static int reserve(int fd, const char *dir, const char *what, uint64_t bytes,
+    struct still_error *err)
+{
+	struct statvfs vfs;
+
+	if (bytes == 0)
+		return 0;
+	if (fstatvfs(fd, &vfs) == 0 &&
+	    (uint64_t) vfs.f_bavail * vfs.f_frsize < bytes)
+		return no_space(dir, what, bytes, err);
+	if (still_sys_allocate(fd, bytes) != -ENOSPC)
+		return 0;
+	return no_space(dir, what, bytes, err);
+}
+
+int still_spool_open(void *arg, const char *what, uint64_t bytes, int *ret_fd,
+    struct still_error *err)
+{
+	const struct still_spool_dir *dir = arg;
+	char *path = dir->path ? strdup(dir->path) : default_path();
+	int fd = -1;
+	int rc = 0;
+
+	if (!path)
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "spool: there is no home directory to have it in");
+	if (!dir->path)
+		rc = make_dirs(path);
+	if (rc < 0)
+		rc = still_error_sys(err, -rc, hint, "spool `%s`", path);
+	if (rc == 0)
+		rc = open_file(path, &fd, err);
+	if (rc == 0)
+		rc = reserve(fd, path, what, bytes, err);
+	if (rc == 0)
+		*ret_fd = fd;
+	else if (fd >= 0)
+		close(fd);
+	free(path);
+	return rc;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * describe: what backup.json says of an image (stillfs-backup.json(5)), and in
+ * which words its checks are told.
+ *
+ * Threads: any; pure.
+ */
+#ifndef SQLITE_DESCRIBE_H
+#define SQLITE_DESCRIBE_H
+
+#include <jansson.h>
+
+#include "engines/sqlite/image.h"
+
+/* One element of `databases`; NULL without memory. `path` is below backup/. */
+json_t *sqlite_describe_image(
+    const struct sqlite_image *image, const char *path);
+
+/* Which checks of an image, or of all images of a snapshot, were or will be
+ * made before a byte is served. */
+struct sqlite_verified {
+	enum sqlite_depth depth;
+	bool pages; /* the checksum of each page */
+	bool logs;  /* each log that is part of an image */
+};
+
+struct sqlite_verified sqlite_verified_of(const struct sqlite_image *image);
+
+/* "header+logs", "pages+structure+logs" ... Static. */
+const char *sqlite_verified_words(struct sqlite_verified verified);
+
+/* What holds for every one of `n` images, refused ones apart; a log is part of
+ * those that have one. */
+struct sqlite_verified sqlite_verified_all(
+    const struct sqlite_image *images, size_t n);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "engines/sqlite/private.h"
+
+#include <errno.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+#define PIECE_BYTES (1024 * 1024)
+
+/* What is copied a second time to learn the speed. */
+#define SAMPLE_BYTES (UINT64_C(64) * 1024 * 1024)
+
+/* Below, a copy is over before a clone has flushed what is not yet on disk. */
+#define CLONE_MIN_BYTES (UINT64_C(32) * 1024 * 1024)
+#define CLONE_NS_PER_EXTENT 50000
+#define COPY_BYTES_PER_US 1000 /* in the page cache, roughly */
+
+static int failed(int sys_errno, const char *rel, struct still_error *err)
+{
+	return still_error_sys(err, sys_errno,
+	    "The private copy of a database with a rollback journal is kept "
+	    "in the directory that `spool` names.",
+	    "private copy of `%s`", rel);
+}
+
+static int check_cancel(
+    const atomic_bool *cancel, const char *rel, struct still_error *err)
+{
+	if (!atomic_load(cancel))
+		return 0;
+	return still_error_set(err, STILL_ERR_CANCELLED, 0, NULL,
+	    "private copy of `%s`: was stopped", rel);
+}
+
+struct copy {
+	struct sqlite_private *private;
+	int source_fd;
+	const char *rel;
+	int64_t deadline_ns; /* 0: none */
+	const atomic_bool *cancel;
+	void *piece;
+};
+
+static int too_late(const struct copy *copy, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_AGAIN, 0,
+	    "Its writers are not held off for longer: raise `stall_ms`, or "
+	    "let `spool` name a directory of the same XFS or btrfs, where a "
+	    "copy takes no time.",
+	    "database `%s`: its private copy took longer than `stall_ms`",
+	    copy->rel);
+}
+
+/* [0, size) of the source; fewer bytes are no failure here. */
+static int copy_bytes(const struct copy *copy, uint64_t size_bytes,
+    uint64_t *ret_copied, struct still_error *err)
+{
+	uint64_t off = 0;
+	int rc = 0;
+
+	while (rc == 0 && off < size_bytes) {
+		size_t len = size_bytes - off < PIECE_BYTES
+		    ? (size_t) (size_bytes - off)
+		    : PIECE_BYTES;
+		ssize_t n = still_sys_pread(
+		    copy->source_fd, copy->piece, len, off);
+
+		if (n < 0)
+			return failed((int) -n, copy->rel, err);
+		if (n == 0)
+			break;
+		rc = still_sys_pwrite(
+		    copy->private->fd, copy->piece, (size_t) n, off);
+		if (rc < 0)
+			return failed(-rc, copy->rel, err);
+		off += (uint64_t) n;
+		rc = check_cancel(copy->cancel, copy->rel, err);
+		if (rc == 0 && copy->deadline_ns && off < size_bytes &&
+		    still_sys_monotonic_ns() > copy->deadline_ns)
+			rc = too_late(copy, err);
+	}
+	*ret_copied = off;
+	return rc;
+}
+
+static int with_piece(struct copy *copy, uint64_t size_bytes,
+    uint64_t *ret_copied, struct still_error *err)
+{
+	int rc;
+
+	*ret_copied = 0;
+	if (posix_memalign(&copy->piece, 4096, PIECE_BYTES) != 0)
+		return still_error_nomem(err);
+	rc = copy_bytes(copy, size_bytes, ret_copied, err);
+	free(copy->piece);
+	return rc;
+}
+
+/* ---- clones -------------------------------------------------------------- */
+
+static bool clone_pays(int source_fd, uint64_t size_bytes)
+{
+	struct fiemap map = {.fm_length = FIEMAP_MAX_OFFSET};
+
+	if (size_bytes < CLONE_MIN_BYTES ||
+	    ioctl(source_fd, FS_IOC_FIEMAP, &map) != 0)
+		return false;
+	return (uint64_t) map.fm_mapped_extents * CLONE_NS_PER_EXTENT <
+	    size_bytes / COPY_BYTES_PER_US * 1000 / 2;
+}
+
+/* What the application has written but the disk has not would be flushed by
+ * the clone, under the lock: so it is flushed before. */
+static bool try_clone(struct sqlite_private *private, int source_fd)
+{
+	int64_t start_ns;
+
+	if (fdatasync(source_fd) != 0)
+		return false;
+	start_ns = still_sys_monotonic_ns();
+	if (ioctl(private->fd, FICLONE, source_fd) != 0)
+		return false;
+	private->stall_ns = still_sys_monotonic_ns() - start_ns;
+	return true;
+}
+
+/* ---- the two steps ------------------------------------------------------- */
+
+static int measure(
+    struct copy *copy, uint64_t size_bytes, struct still_error *err)
+{
+	uint64_t sample = size_bytes < SAMPLE_BYTES ? size_bytes : SAMPLE_BYTES;
+	uint64_t copied = 0;
+	int64_t start_ns;
+	int rc = with_piece(copy, size_bytes, &copied, err);
+
+	if (rc < 0)
+		return rc;
+	start_ns = still_sys_monotonic_ns();
+	rc = with_piece(copy, sample, &copied, err);
+	if (rc == 0 && sample > 0)
+		copy->private->stall_ns =
+		    (int64_t) ((double) (still_sys_monotonic_ns() - start_ns) *
+			((double) size_bytes / (double) sample));
+	return rc;
+}
+
+int sqlite_private_prepare(struct sqlite_private *private, int source_fd,
+    const char *rel, const struct still_spool *spool, const atomic_bool *cancel,
+    struct still_error *err)
+{
+	struct copy copy = {private, source_fd, rel, 0, cancel, NULL};
+	struct stat st;
+	int rc = still_sys_fstat(source_fd, &st);
+
+	*private = (struct sqlite_private) SQLITE_PRIVATE_INIT;
+	if (rc < 0)
+		return failed(-rc, rel, err);
+	rc = spool->open(
+	    spool->arg, rel, (uint64_t) st.st_size, &private->fd, err);
+	if (rc < 0)
+		return rc;
+	if (clone_pays(source_fd, (uint64_t) st.st_size))
+	private->clone = try_clone(private, source_fd);
+	if (!private->clone)
+		rc = measure(&copy, (uint64_t) st.st_size, err);
+	if (rc < 0)
+		sqlite_private_release(private);
+	return rc;
+}
+
+int sqlite_private_take(struct sqlite_private *private, int source_fd,
+    const char *rel, int64_t deadline_ns, const atomic_bool *cancel,
+    struct still_error *err)
+{
+	struct copy copy = {private, source_fd, rel, deadline_ns, cancel, NULL};
+	int64_t start_ns = still_sys_monotonic_ns();
+	uint64_t copied = 0;
+	struct stat st;
+	int rc = still_sys_fstat(source_fd, &st);
+
+	if (rc < 0)
+		return failed(-rc, rel, err);
+	private->size_bytes = (uint64_t) st.st_size;
+	if (private->clone) {
+		if (ioctl(private->fd, FICLONE, source_fd) != 0)
+			return failed(errno, rel, err);
+	} else {
+		rc = with_piece(&copy, private->size_bytes, &copied, err);
+		/* Nobody may write it now; but a disk may fail. */
+		if (rc == 0 && copied != private->size_bytes)
+			rc = failed(EIO, rel, err);
+	}
+	private->stall_ns = still_sys_monotonic_ns() - start_ns;
+	return rc;
+}
+
+void sqlite_private_release(struct sqlite_private *private)
+{
+	if (private->fd >= 0)
+		close(private->fd);
+	private->fd = -1;
+}

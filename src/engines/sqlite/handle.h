@@ -38,6 +38,10 @@ struct sqlite_handle {
 	enum sqlite_log log; /* as of the last transaction */
 };
 
+/* Before the first use of SQLite in this process: make connections small. Any
+ * thread, any number of times. */
+void sqlite_handle_init(void);
+
 /* Open, and let a first read open the log and map the wal-index; no lock is
  * held afterwards. Close the handle on failure too. Errors as
  * sqlite_pin_take(). */

@@ -155,6 +155,7 @@ static int sqlite_attach(const char *source,
 
 	if (!instance)
 		return still_error_nomem(err);
+	sqlite_handle_init();
 	instance->base.engine = &still_engine_sqlite;
 	instance->options = *options;
 	instance->source = (struct sqlite_source) SQLITE_SOURCE_INIT;

@@ -124,6 +124,18 @@ wait_fs
 rm "$src/$odd"*
 ok "odd names are escaped in status and status.json"
 
+# A database that was one at the mount and lost its header since.
+make_db "$src/lost.db" 4096 10
+start_fs
+printf 'XXXX' | dd of="$src/lost.db" conv=notrunc 2>/dev/null
+cp -r "$mnt/backup" "$tmp/lost" 2>"$tmp/err" && fail "a lost database is no error"
+grep -q 'data/lost.db.*Input/output error' "$tmp/err" || fail "$(cat "$tmp/err")"
+grep -qF 'error:     `lost.db`: is no SQLite database that can be read' \
+	"$mnt/status" || fail "$(cat "$mnt/status")"
+stop_fs 'ABORTED(incomplete)'
+rm -r "$src/lost.db" "$tmp/lost"
+ok "a database that lost its header is not left out"
+
 # A wal-index whose sizes would lead astray, with a header that checks.
 open_app "$db"
 app "INSERT INTO t(b) VALUES('x');"

@@ -65,7 +65,7 @@ static int discover(const char *name, bool force, struct sqlite_listing *ret,
 	int rc = sqlite_source_open(name, force, &source, err);
 
 	if (rc == 0)
-		rc = sqlite_source_list(&source, force, ret, err);
+		rc = sqlite_source_list(&source, force, NULL, ret, err);
 	sqlite_source_close(&source);
 	assert_int_equal(scratch_count_fds(), n_fds);
 	return rc;
@@ -471,7 +471,8 @@ static int refused_to_nobody(const char *source, const char *message)
 			_exit(3);
 		rc = sqlite_source_open(source, false, &opened, &err);
 		if (rc == 0)
-			rc = sqlite_source_list(&opened, false, &listing, &err);
+			rc = sqlite_source_list(
+			    &opened, false, NULL, &listing, &err);
 		if (rc == STILL_ERR_ACCESS &&
 		    strstr(still_error_msg(&err), message) && err.hint)
 			_exit(0);

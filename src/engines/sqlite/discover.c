@@ -3,7 +3,6 @@
 
 #include "engines/sqlite/discover.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,121 +12,7 @@
 #include "base/path.h"
 #include "base/sys.h"
 #include "engines/sqlite/files.h"
-
-static const char *const sidecars[] = {"-wal", "-shm", "-journal"};
-#define N_SIDECARS (sizeof(sidecars) / sizeof(sidecars[0]))
-
-/* One directory's names, sorted, so that sidecars are found without stat. */
-struct names {
-	char **name;
-	size_t n;
-	size_t capacity;
-};
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-static bool names_has(const struct names *names, const char *name)
-{
-	return names->n &&
-	    bsearch(&name, names->name, names->n, sizeof(*names->name),
-		compare_names);
-}
-
-static void names_release(struct names *names)
-{
-	for (size_t i = 0; i < names->n; i++)
-		free(names->name[i]);
-	free(names->name);
-}
-
-static int names_add(struct names *names, const char *name)
-{
-	if (names->n == names->capacity) {
-		size_t capacity = names->capacity ? 2 * names->capacity : 64;
-		char **grown = realloc(names->name, capacity * sizeof(*grown));
-
-		if (!grown)
-			return STILL_ERR_NOMEM;
-		names->name = grown;
-		names->capacity = capacity;
-	}
-	names->name[names->n] = strdup(name);
-	if (!names->name[names->n])
-		return STILL_ERR_NOMEM;
-	names->n++;
-	return 0;
-}
-
-/* Takes `fd` over. */
-static int names_read(
-    int fd, const char *rel, struct names *names, struct still_error *err)
-{
-	DIR *dir = fdopendir(fd);
-	struct dirent *entry;
-	int rc = 0;
-
-	if (!dir) {
-		rc = still_error_sys(err, errno, NULL, "directory `%s`", rel);
-		close(fd);
-		return rc;
-	}
-	while (rc == 0) {
-		errno = 0;
-		entry = readdir(dir);
-		if (!entry)
-			break;
-		if (strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			rc = names_add(names, entry->d_name);
-	}
-	if (rc < 0)
-		still_error_nomem(err);
-	else if (errno)
-		rc = still_error_sys(err, errno, NULL, "directory `%s`", rel);
-	closedir(dir);
-	if (names->n)
-		qsort(
-		    names->name, names->n, sizeof(*names->name), compare_names);
-	return rc;
-}
-
-/* Is `name` the sidecar of a file that is here too? */
-static bool is_sidecar(const struct names *names, const char *name)
-{
-	for (size_t i = 0; i < N_SIDECARS; i++) {
-		char *base;
-		bool found;
-
-		if (!still_path_ends(name, sidecars[i]))
-			continue;
-		base = strndup(name, strlen(name) - strlen(sidecars[i]));
-		found = base && *base && names_has(names, base);
-		free(base);
-		if (found)
-			return true;
-	}
-	return false;
-}
-
-static bool has_sidecar(const struct names *names, const char *name)
-{
-	for (size_t i = 0; i < N_SIDECARS; i++) {
-		char *full = malloc(strlen(name) + strlen(sidecars[i]) + 1);
-		bool found;
-
-		if (!full)
-			return true; /* looking closer does no harm */
-		stpcpy(stpcpy(full, name), sidecars[i]);
-		found = names_has(names, full);
-		free(full);
-		if (found)
-			return true;
-	}
-	return false;
-}
+#include "engines/sqlite/names.h"
 
 struct walk {
 	const struct sqlite_source *source;
@@ -135,6 +20,9 @@ struct walk {
 	struct sqlite_listing *listing;
 	struct still_error *err;
 };
+
+/* What a database is read with. */
+static const char *const sidecars[] = {"-wal", "-shm"};
 
 static int check_sidecars(
     const struct walk *walk, const char *rel, struct still_error *err)
@@ -300,7 +188,7 @@ static int visit_file(const struct walk *walk, const char *rel, bool certain)
 
 static int visit_dir(const struct walk *walk, const char *rel);
 
-static int visit(const struct walk *walk, const struct names *names,
+static int visit(const struct walk *walk, const struct sqlite_names *names,
     const char *dir_rel, const char *name)
 {
 	char *rel = still_path_join(dir_rel, name);
@@ -323,7 +211,8 @@ static int visit(const struct walk *walk, const struct names *names,
 		/* No sidecar begins with SQLite's magic; a database may have
 		 * the name of one. */
 		rc = visit_file(walk, rel,
-		    !is_sidecar(names, name) && has_sidecar(names, name));
+		    !sqlite_names_is_sidecar(names, name) &&
+			sqlite_names_has_sidecar(names, name));
 		if (rc == STILL_ERR_NOTFOUND) {
 			still_error_clear(walk->err);
 			rc = 0;
@@ -335,7 +224,7 @@ static int visit(const struct walk *walk, const struct names *names,
 
 static int visit_dir(const struct walk *walk, const char *rel)
 {
-	struct names names = {0};
+	struct sqlite_names names = {0};
 	size_t n_dirs = walk->listing->n_dirs;
 	size_t n_found = walk->listing->n_found;
 	struct stat st;
@@ -361,10 +250,10 @@ static int visit_dir(const struct walk *walk, const char *rel)
 		close(fd);
 		return still_error_nomem(walk->err);
 	}
-	rc = names_read(fd, rel, &names, walk->err);
+	rc = sqlite_names_read(fd, rel, &names, walk->err);
 	for (size_t i = 0; rc == 0 && i < names.n; i++)
 		rc = visit(walk, &names, rel, names.name[i]);
-	names_release(&names);
+	sqlite_names_release(&names);
 	/* A directory that leads to no database is not part of a snapshot. */
 	if (rc == 0 && walk->listing->n_found == n_found)
 		while (walk->listing->n_dirs > n_dirs)
@@ -386,6 +275,48 @@ static int compare_inodes(const void *a, const void *b)
 	if (x->st.st_dev != y->st.st_dev)
 		return x->st.st_dev < y->st.st_dev ? -1 : 1;
 	return x->st.st_ino < y->st.st_ino ? -1 : x->st.st_ino > y->st.st_ino;
+}
+
+static bool has_found(const struct sqlite_listing *listing, const char *rel)
+{
+	const struct sqlite_found key = {.rel = (char *) rel};
+
+	return listing->n_found > 0 &&
+	    bsearch(&key, listing->found, listing->n_found,
+		sizeof(*listing->found), compare_found);
+}
+
+/* A database that is still there but looks like none any more has lost its
+ * header, and must not be left out for it. `listing` is sorted. */
+static int add_known(
+    const struct walk *walk, const struct sqlite_listing *known)
+{
+	struct sqlite_listing *listing = walk->listing;
+	struct sqlite_listing missing = {0};
+	const struct walk look = {
+	    walk->source, walk->force, &missing, walk->err};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < known->n_found; i++) {
+		const char *rel = known->found[i].rel;
+
+		if (has_found(listing, rel))
+			continue;
+		rc = visit_file(&look, rel, true);
+		if (rc == STILL_ERR_NOTFOUND || rc == STILL_ERR_INVALID) {
+			still_error_clear(walk->err);
+			rc = 0;
+		}
+	}
+	for (size_t i = 0; rc == 0 && i < missing.n_found; i++) {
+		rc = add_found(listing, &missing.found[i]);
+		if (rc == 0)
+			missing.found[i] = (struct sqlite_found){0};
+		else
+			still_error_nomem(walk->err);
+	}
+	sqlite_listing_release(&missing);
+	return rc;
 }
 
 static void mark_double(
@@ -431,8 +362,16 @@ static int refuse_all(
 	return listing->found[0].obstacle.code;
 }
 
+static void sort(struct sqlite_listing *listing)
+{
+	if (listing->n_found)
+		qsort(listing->found, listing->n_found, sizeof(*listing->found),
+		    compare_found);
+}
+
 int sqlite_source_list(const struct sqlite_source *source, bool force,
-    struct sqlite_listing *ret, struct still_error *err)
+    const struct sqlite_listing *known, struct sqlite_listing *ret,
+    struct still_error *err)
 {
 	struct sqlite_listing listing = {0};
 	struct walk walk = {source, force, &listing, err};
@@ -442,6 +381,9 @@ int sqlite_source_list(const struct sqlite_source *source, bool force,
 		rc = visit_file(&walk, still_path_base(source->path), true);
 	else
 		rc = visit_dir(&walk, "");
+	sort(&listing);
+	if (rc == 0 && known)
+		rc = add_known(&walk, known);
 	if (rc == 0 && listing.n_found == 0)
 		rc = still_error_set(err, STILL_ERR_NOTFOUND, 0,
 		    "A database is a file with SQLite's header, or with a -wal "
@@ -456,8 +398,7 @@ int sqlite_source_list(const struct sqlite_source *source, bool force,
 		sqlite_listing_release(&listing);
 		return rc;
 	}
-	qsort(listing.found, listing.n_found, sizeof(*listing.found),
-	    compare_found);
+	sort(&listing);
 	*ret = listing;
 	return 0;
 }

@@ -48,11 +48,14 @@ struct sqlite_listing {
  * with its obstacle: ACCESS, UNSUPPORTED (no SQLite file that can be read, hard
  * links unless `force`), CORRUPT (page 1), IO. Fails with NOTFOUND when there is
  * none, with the first obstacle when there is no other, INVALID for a name that
- * no checksum list can hold, ACCESS for what cannot be looked into. Reads the
+ * no checksum list can hold, ACCESS for what cannot be looked into. `known` (may
+ * be NULL) is an older list: what stands in it and is still a file counts as a
+ * database, whatever it looks like now. Reads the
  * disk; keeps nothing open.
  */
 int sqlite_source_list(const struct sqlite_source *source, bool force,
-    struct sqlite_listing *ret, struct still_error *err);
+    const struct sqlite_listing *known, struct sqlite_listing *ret,
+    struct still_error *err);
 void sqlite_listing_release(struct sqlite_listing *listing);
 
 #endif

@@ -80,8 +80,8 @@ static int list(struct instance *instance, struct still_error *err)
 {
 	struct sqlite_listing listing;
 	struct still_database_info *infos = NULL;
-	int rc = sqlite_source_list(
-	    &instance->source, instance->options.force, &listing, err);
+	int rc = sqlite_source_list(&instance->source, instance->options.force,
+	    &instance->listing, &listing, err);
 
 	if (rc < 0)
 		return rc;

@@ -10,9 +10,10 @@
 
 #define BACKOFF_FIRST_NS 50000
 #define BACKOFF_SPREAD 7 /* the first pause is 50 to 350 us */
-#define BACKOFF_LAST_NS (6400 * 1000)
+#define BACKOFF_LAST_NS (2000 * 1000)
 
-/* A hot journal may be one that its writer is just about to remove. */
+/* SQLite takes a journal for hot that its writer has just removed; how often in
+ * a row it must say so. */
 #define REFUSALS_MAX 3
 
 struct cut {
@@ -90,8 +91,10 @@ static int hold_private(
 	if (rc == 0 && image->pin.reader.log != SQLITE_LOG_ROLLBACK)
 		return switched(image, err);
 	*ret_held = rc == 0;
-	if (rc == 0)
+	if (rc == 0) {
+		image->n_refusals = 0;
 		return 0;
+	}
 	sqlite_handle_end(&image->pin.reader);
 	return note_refusal(image, &own, err);
 }

@@ -10,6 +10,8 @@
 #include "base/sys.h"
 
 #define BUSY_WAIT_MS 5
+#define HOT_TRIES 4
+#define HOT_PAUSE_NS (3 * 1000 * 1000)
 
 static int sqlite_failed(const struct sqlite_target *target, sqlite3 *conn,
     int rc, struct still_error *err)
@@ -178,13 +180,29 @@ int sqlite_handle_begin(struct sqlite_handle *handle,
 	return 0;
 }
 
+/* A journal that its writer removed between SQLite's two looks is taken for a
+ * hot one (SQLite's ticket 3883). */
+static int begin_first(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err)
+{
+	int rc = sqlite_handle_begin(handle, target, err);
+
+	for (int i = 1; rc == STILL_ERR_AGAIN && i < HOT_TRIES; i++) {
+		sqlite_handle_end(handle);
+		still_error_clear(err);
+		still_sys_sleep_ns(HOT_PAUSE_NS);
+		rc = sqlite_handle_begin(handle, target, err);
+	}
+	return rc;
+}
+
 int sqlite_handle_open(struct sqlite_handle *handle,
     const struct sqlite_target *target, struct still_error *err)
 {
 	int rc = open_connection(handle, target, err);
 
 	if (rc == 0)
-		rc = sqlite_handle_begin(handle, target, err);
+		rc = begin_first(handle, target, err);
 	sqlite_handle_end(handle);
 	/* What it read is not needed again. */
 	if (handle->conn)

@@ -53,7 +53,7 @@ struct sqlite_image {
 	bool page_checksums;        /* written by the checksum VFS */
 	enum sqlite_depth depth;    /* of the check of its structure */
 	struct still_error refusal; /* why it is not frozen; code 0: it is */
-	unsigned n_refusals;        /* how often it was heard in the cut */
+	unsigned n_refusals;        /* how often in a row the cut heard it */
 	struct still_error damage;  /* found at the freeze; code 0: none */
 	struct still_observer observer; /* set by the opening */
 	const atomic_bool *lost; /* raised when the pin is no longer whole;

@@ -230,55 +230,6 @@ static struct sqlite_checksum reference(struct sqlite_checksum sum,
 	return sum;
 }
 
-static void checksum_against_reference(void **state)
-{
-	uint64_t random = scratch_seed();
-	uint8_t bytes[4096 + 1];
-
-	(void) state;
-	for (int round = 0; round < 500; round++) {
-		struct sqlite_checksum seed = {
-		    (uint32_t) scratch_random(&random),
-		    (uint32_t) scratch_random(&random)};
-		size_t len = 8 * (size_t) scratch_below(&random, 513);
-		size_t shift = (size_t) scratch_below(&random, 2);
-
-		for (size_t i = 0; i < sizeof(bytes); i++)
-			bytes[i] = (uint8_t) scratch_random(&random);
-		for (int big = 0; big < 2; big++) {
-			struct sqlite_checksum a = sqlite_checksum_add(
-			    seed, big, bytes + shift, len);
-			struct sqlite_checksum b = reference(
-			    seed, big, bytes + shift, len);
-
-			assert_int_equal(a.s0, b.s0);
-			assert_int_equal(a.s1, b.s1);
-			assert_true(sqlite_checksum_equal(a, b));
-		}
-	}
-}
-
-static void checksum_in_pieces(void **state)
-{
-	struct sqlite_checksum whole = {3, 5};
-	struct sqlite_checksum pieces = {3, 5};
-	uint8_t bytes[64];
-
-	(void) state;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t) (i * 37);
-	whole = sqlite_checksum_add(whole, true, bytes, 64);
-	pieces = sqlite_checksum_add(pieces, true, bytes, 8);
-	pieces = sqlite_checksum_add(pieces, true, bytes + 8, 0);
-	pieces = sqlite_checksum_add(pieces, true, bytes + 8, 56);
-	assert_true(sqlite_checksum_equal(whole, pieces));
-	pieces.s1 ^= 1;
-	assert_false(sqlite_checksum_equal(whole, pieces));
-	pieces.s1 ^= 1;
-	pieces.s0 ^= 1;
-	assert_false(sqlite_checksum_equal(whole, pieces));
-}
-
 /* ---- the log ------------------------------------------------------------- */
 
 static void wal_header_of_sqlite(void **state)
@@ -526,8 +477,6 @@ int main(void)
 	    cmocka_unit_test(header_rejections),
 	    cmocka_unit_test(page_sizes),
 	    cmocka_unit_test(magic),
-	    cmocka_unit_test(checksum_against_reference),
-	    cmocka_unit_test(checksum_in_pieces),
 	    cmocka_unit_test(wal_header_of_sqlite),
 	    cmocka_unit_test(frame_of_sqlite),
 	    cmocka_unit_test(wal_header_both_orders),

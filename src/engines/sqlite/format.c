@@ -4,7 +4,6 @@
 #include "engines/sqlite/format.h"
 
 #include <assert.h>
-#include <byteswap.h>
 #include <endian.h>
 #include <string.h>
 
@@ -54,25 +53,6 @@ const char *sqlite_header_parse(
 	if (ret->read_version < 1 || ret->read_version > 2)
 		return "the header names an unknown read version";
 	return NULL;
-}
-
-struct sqlite_checksum sqlite_checksum_add(
-    struct sqlite_checksum sum, bool big_endian, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-	uint32_t s0 = sum.s0;
-	uint32_t s1 = sum.s1;
-	bool swap = big_endian != (BYTE_ORDER == BIG_ENDIAN);
-
-	assert(len % 8 == 0);
-	for (size_t i = 0; i < len; i += 8) {
-		uint32_t x[2];
-
-		memcpy(x, p + i, sizeof(x));
-		s0 += (swap ? bswap_32(x[0]) : x[0]) + s1;
-		s1 += (swap ? bswap_32(x[1]) : x[1]) + s0;
-	}
-	return (struct sqlite_checksum){s0, s1};
 }
 
 bool sqlite_page_sum_valid(const void *page, uint32_t page_size_bytes)

@@ -59,6 +59,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engines/sqlite/checksum.h"
+
 #define SQLITE_HEADER_BYTES 100
 #define SQLITE_WAL_HEADER_BYTES 32
 #define SQLITE_FRAME_HEADER_BYTES 24
@@ -93,25 +95,11 @@ bool sqlite_page_size_valid(uint32_t bytes);
 const char *sqlite_header_parse(
     const uint8_t bytes[SQLITE_HEADER_BYTES], struct sqlite_header *ret);
 
-struct sqlite_checksum {
-	uint32_t s0, s1;
-};
-
-/* Continue `sum` over `len` bytes, a multiple of 8. */
-struct sqlite_checksum sqlite_checksum_add(
-    struct sqlite_checksum sum, bool big_endian, const void *data, size_t len);
-
 /* What SQLite's checksum VFS keeps in the last 8 bytes of a page: the checksum
  * of the rest, over little-endian words, stored little-endian. A page of zeros
  * has the checksum 0. */
 #define SQLITE_PAGE_SUM_BYTES 8
 bool sqlite_page_sum_valid(const void *page, uint32_t page_size_bytes);
-
-static inline bool sqlite_checksum_equal(
-    struct sqlite_checksum a, struct sqlite_checksum b)
-{
-	return a.s0 == b.s0 && a.s1 == b.s1;
-}
 
 struct sqlite_wal_header {
 	bool big_endian; /* byte order of the checksum words */

@@ -1,112 +1,122 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Ratios, never times: each command in turn with plain cp of the quiesced files,
-# RUNS times; a ratio per pair, of which minimum, median and maximum are shown.
-# CPU is user and system time of the command and, for the mount, of the daemon.
+# Benchmarks, as Markdown on stdout. What the machine has no room for is left
+# out, and said so at the end.
 #
-#	RUNS      pairs (7)
-#	SIZE_MIB  of the database (256)
+#	FULL      not empty: the values in parentheses
+#	RUNS      pairs, or repetitions: 3 (7)
+#	SIZE_MIB  of the database that is copied: 128 (1024)
+#	SIZES     MiB of those that are frozen: 10 100 (10 100 1024 4096 8192)
+#	DBS       how many "many" databases are: 2000
+#	LOADS     commits a second while copying, 0 is idle: 0 500 (0 100 500)
+#	LIMIT     seconds after which a command is given up: 10 (60)
+#	ROWS      a regular expression: only rows that match. A row is called
+#	          "cp of the mount, 500/s", "freeze, 100 MiB" or
+#	          "stall, 2 databases, WAL".
 . "$(dirname "$0")/../lib/mount.sh"
+. "$(dirname "$0")/time.sh"
+. "$(dirname "$0")/data.sh"
+. "$(dirname "$0")/writer.sh"
+. "$(dirname "$0")/copies.sh"
+. "$(dirname "$0")/freezes.sh"
+: "${PACE:?}"
 
-runs=${RUNS:-7}
-size_mib=${SIZE_MIB:-256}
-db=$src/app.db
-tick_ms=$((1000 / $(getconf CLK_TCK)))
+full() { [ -n "${FULL:-}" ] && echo "$2" || echo "$1"; }
+runs=${RUNS:-$(full 3 7)}
+size_mib=${SIZE_MIB:-$(full 128 1024)}
+sizes=${SIZES:-$(full '10 100' '10 100 1024 4096 8192')}
+dbs=${DBS:-2000}
+loads=${LOADS:-$(full '0 500' '0 100 500')}
+limit=${LIMIT:-$(full 10 60)}
+rows=${ROWS:-.}
 
-python3 - "$db" "$size_mib" <<-'EOF'
-	import os, sqlite3, sys
-	c = sqlite3.connect(sys.argv[1])
-	c.execute("PRAGMA journal_mode=WAL")
-	c.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
-	for i in range(int(sys.argv[2])):
-	    c.executemany("INSERT INTO t(b) VALUES(?)",
-	        [(os.urandom(900),) for _ in range(1024)])
-	    c.commit()
-	c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-	c.close()
-EOF
-open_app "$db"
-app "UPDATE t SET b=randomblob(900) WHERE a%97=0;"
+# wanted ROW
+wanted() { [[ $1 =~ $rows ]]; }
+left_out() { echo "- $*" >>"$tmp/left-out"; }
 
-# cpu_of PID: milliseconds of user and system time so far.
-cpu_of() {
-	awk -v t="$tick_ms" '{sub(/.*\) /, ""); print ($12 + $13) * t}' \
-		"/proc/$1/stat"
+# table TITLE COLUMN...: it begins with its first row, if it has one.
+table() {
+	printf '\n%s\n\n' "$1" >"$tmp/head"
+	shift
+	row_of "$@" >>"$tmp/head"
+	row_of "${@//*/---}" >>"$tmp/head"
 }
-# timed COMMAND...: sets wall (ms) and cpu (ms) of it.
-timed() {
-	local out
-	out=$({ TIMEFORMAT='%3R %3U %3S'; time "$@" >/dev/null 2>&1; } 2>&1)
-	wall=$(awk '{printf "%d", $1 * 1000}' <<<"$out")
-	cpu=$(awk '{printf "%d", ($2 + $3) * 1000}' <<<"$out")
+row_of() {
+	printf '| %s ' "$@"
+	echo '|'
 }
-spread() { sort -n | awk '{v[NR] = $1} END {
-	printf "%.2f (%.2f-%.2f)", v[int((NR + 1) / 2)], v[1], v[NR]}'; }
-row() { printf '| %s | %s | %s |\n' "$1" "$(spread <"$tmp/wall")" \
-	"$(spread <"$tmp/cpu")"; }
-
-raw() { cp "$db" "$tmp/raw.db"; }
-by_mount() { cp "$mnt/backup/data/app.db" "$tmp/copy.db"; }
-by_backup() { sqlite3 "$db" ".backup $tmp/backup.db"; }
-by_vacuum() { rm -f "$tmp/vacuum.db" && sqlite3 "$db" "VACUUM INTO '$tmp/vacuum.db'"; }
-
-# pairs COMMAND: fills $tmp/wall and $tmp/cpu with ratios to raw.
-pairs() {
-	local i before daemon
-	: >"$tmp/wall"
-	: >"$tmp/cpu"
-	raw
-	for ((i = 0; i < runs; i++)); do
-		timed raw
-		set -- "$1" "$wall" "$cpu"
-		daemon=0
-		if [ "$1" = by_mount ]; then
-			start_fs
-			ls "$mnt/backup/data" >/dev/null
-			before=$(cpu_of "$fs_pid")
-			timed "$1"
-			daemon=$(($(cpu_of "$fs_pid") - before))
-			umount "$mnt"
-			wait_fs
-		else
-			timed "$1"
-		fi
-		awk -v a="$wall" -v b="$2" 'BEGIN {print a / (b ? b : 1)}' >>"$tmp/wall"
-		awk -v a=$((cpu + daemon)) -v b="$3" \
-			'BEGIN {print a / (b ? b : 1)}' >>"$tmp/cpu"
-	done
+# row CELL...
+row() {
+	[ ! -e "$tmp/head" ] || cat "$tmp/head"
+	rm -f "$tmp/head"
+	row_of "$@"
 }
 
-echo "Database of $size_mib MiB with a log, page size 4096, $runs pairs," \
-	"page cache warm; ratios to plain cp: median (min-max)."
-echo
-echo '| command | wall | CPU |'
-echo '| --- | --- | --- |'
-pairs by_mount
-row 'cp of the mount, verified'
-pairs by_backup
-row 'sqlite3 .backup'
-pairs by_vacuum
-row 'VACUUM INTO'
-echo
-echo '| database | freeze, ms: median (min-max) |'
-echo '| --- | --- |'
-for file in "$db" "$tmp/small/app.db"; do
-	if [ "$file" != "$db" ]; then
-		close_app
-		mkdir "$tmp/small"
-		make_db "$file" 4096 2000
-		open_app "$file"
-		app "UPDATE t SET b='x' WHERE a%7=0;"
+# freeze_ms: of the mount's session, from its log.
+freeze_ms() {
+	sed -n 's/.* freeze_ns=\([0-9]*\).*/\1/p' "$log" |
+		awk '{printf "%.2f\n", $1 / 1000000}'
+}
+
+# end_fs: whatever the outcome.
+end_fs() {
+	umount "$mnt" || fail "umount failed"
+	wait_for 30 gone_or_zombie "$fs_pid" || fail "the daemon is still there"
+	wait "$fs_pid"
+	fs_pid=
+	check_log
+}
+
+end_bench() {
+	local status=$?
+	# make sends the signal once more.
+	trap '' INT TERM
+	if [ -n "$pace_pid" ]; then
+		kill "$pace_pid" 2>/dev/null
+		wait "$pace_pid"
 	fi
-	for ((i = 0; i < runs; i++)); do
-		start_fs "$(dirname "$file")"
-		ls "$mnt/backup" >/dev/null
-		sed -n 's/.* freeze_ns=\([0-9]*\).*/\1/p' "$log"
-		umount "$mnt"
-		wait_fs
-	done | awk '{print $1 / 1000000}' >"$tmp/freeze"
-	echo "| $(($(stat -c %s "$file") / 1048576)) MiB |" \
-		"$(spread <"$tmp/freeze") |"
-done
-close_app
+	rm -rf "${dest:-}"
+	(exit "$status")
+	cleanup
+}
+trap end_bench EXIT
+
+# rows_in NAME: those that were kept in this file, fields with | between.
+rows_in() {
+	local cells
+	while IFS='|' read -r -a cells; do
+		row "${cells[@]}"
+	done <"$tmp/$1"
+}
+
+facts() {
+	echo "$(nproc) cores, $(awk '/^MemTotal:/ {
+		printf "%d GiB", $2 / 1048576}' /proc/meminfo) of memory," \
+		"$(uname -sr);" \
+		"databases on $(findmnt -no FSTYPE -T "$src" | tail -n 1)," \
+		"copies on $(findmnt -no FSTYPE -T "$dest" | tail -n 1);" \
+		"SQLite $(sqlite3 --version | cut -d ' ' -f 1)," \
+		"$("$STILLFS" --version | head -n 1)."
+	echo
+	echo "$runs pairs, page cache warm; median (minimum-maximum). CPU is user" \
+		"and system time of the command and the daemon."
+}
+
+dest=$(place_for $((2 * size_mib + 512)))
+: >"$tmp/left-out"
+: >"$tmp/memory"
+: >"$tmp/writers"
+facts
+copies
+table 'Commits of a writer while each runs, in ms: from when they were due, and
+from when they began.' load while commits failed 'due p50' 'due p99' 'due max' \
+	'begin p50' 'begin p99' 'begin max'
+rows_in writers
+freezes
+table 'Memory of the daemon after a copy of the mount, in MiB.' \
+	copied VmHWM RssAnon
+rows_in memory
+if [ -s "$tmp/left-out" ]; then
+	printf '\nLeft out:\n\n'
+	cat "$tmp/left-out"
+fi

@@ -739,6 +739,28 @@ static void slots_are_taken(void **state)
 	    sqlite_pin_check(&f->images[0].pin, f->root_fd, NULL), 0);
 }
 
+/* No slot at all is to be had, but all of the log is in the file: read lock 0
+ * is the pin. */
+static void no_slot_is_to_be_had(void **state)
+{
+	struct fixture *f = *state;
+	struct app *hog = app_open("");
+
+	make(f, "a.db", "WAL");
+	make(f, "b.db", "WAL");
+	app_sql(f->apps[0], "PRAGMA wal_checkpoint(PASSIVE)");
+	open_images(f);
+	assert_true(app_lock_bytes(
+	    hog, scratch_path(f->dir, "a.db-shm"), READ_SLOT(1), 4));
+	cut(f);
+	assert_int_equal(f->images[0].pin.slot, -1);
+	assert_true(f->images[0].pin.reader.in_transaction);
+	assert_true(slot_is_held(f, "a.db", READ_SLOT(0)));
+	app_close(hog);
+	app_sql(f->apps[0], "UPDATE t SET n = 2");
+	ask(f, 0, "SELECT n FROM t", "1");
+}
+
 /* ---- journal modes ------------------------------------------------------- */
 
 static void switched_to_wal(void **state)
@@ -834,6 +856,7 @@ int main(int argc, char **argv)
 	    TEST(index_of_a_dead_writer),
 	    TEST(index_of_a_dead_writer_alone),
 	    TEST(slots_are_taken),
+	    TEST(no_slot_is_to_be_had),
 	    TEST(switched_to_wal),
 	    TEST(cannot_leave_wal),
 	    TEST(engine_looks_again),

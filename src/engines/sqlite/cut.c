@@ -44,10 +44,12 @@ static void let_go_wal(struct cut *cut, size_t end)
 			sqlite_pin_let_go(&cut->images[i].pin);
 }
 
+/* Of a database in WAL mode the transaction may be the pin. */
 static void end_private(struct cut *cut)
 {
 	for (size_t i = 0; i < cut->n; i++)
-		sqlite_handle_end(&cut->images[i].pin.reader);
+		if (is_private(&cut->images[i]))
+			sqlite_handle_end(&cut->images[i].pin.reader);
 }
 
 static int switched(const struct sqlite_image *image, struct still_error *err)

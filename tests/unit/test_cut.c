@@ -761,6 +761,31 @@ static void no_slot_is_to_be_had(void **state)
 	ask(f, 0, "SELECT n FROM t", "1");
 }
 
+/* A slot is needed and there is none: nobody's writers are held off for it.
+ * SQLite alone would ask for ten seconds. */
+static void no_slot_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct app *hog = app_open("");
+	int64_t start_ns;
+	bool fixed = true;
+
+	make(f, "a.db", "WAL");
+	open_images(f);
+	assert_true(app_lock_bytes(
+	    hog, scratch_path(f->dir, "a.db-shm"), READ_SLOT(1), 4));
+	assert_true(sqlite_pin_hold(&f->images[0].pin));
+	start_ns = still_sys_monotonic_ns();
+	assert_int_equal(sqlite_pin_fix(&f->images[0].pin, &fixed, NULL), 0);
+	assert_true(still_sys_monotonic_ns() - start_ns < 5 * STILL_NS_PER_S);
+	sqlite_pin_let_go(&f->images[0].pin);
+	assert_false(fixed);
+	assert_false(slot_is_held(f, "a.db", READ_SLOT(0)));
+	app_close(hog);
+	cut(f);
+	ask(f, 0, "SELECT n FROM t", "1");
+}
+
 /* ---- journal modes ------------------------------------------------------- */
 
 static void switched_to_wal(void **state)
@@ -857,6 +882,7 @@ int main(int argc, char **argv)
 	    TEST(index_of_a_dead_writer_alone),
 	    TEST(slots_are_taken),
 	    TEST(no_slot_is_to_be_had),
+	    TEST(no_slot_is_waited_for),
 	    TEST(switched_to_wal),
 	    TEST(cannot_leave_wal),
 	    TEST(engine_looks_again),

@@ -296,6 +296,9 @@ int sqlite_pin_fix(
 	    take_slot(pin) == MOVED)
 		return 0;
 	if (pin->slot < 0) {
+		/* But for read lock 0 SQLite would wait for a slot, seconds. */
+		if (sqlite_index_backfill(pin->index) < pin->header.max_frame)
+			return 0;
 		pin->target.busy_ms = 0;
 		rc = sqlite_handle_begin(&pin->reader, &pin->target, err);
 		pin->target.busy_ms = BUSY_TIMEOUT_MS;

@@ -104,6 +104,7 @@ void still_fake_reset(void)
 	still_fake.size_bytes[2] = 300001;
 	still_fake.seed = 1;
 	still_fake.damaged_at_freeze = -1;
+	still_fake.unfrozen = -1;
 	still_fake.fault.number = -1;
 	/* Long ago, so that no session waits for its second to be over. */
 	still_fake.cut_first_ns = INT64_C(1700000000) * STILL_NS_PER_S + 250;
@@ -241,6 +242,14 @@ static int hand_over(struct database *database, struct still_builder *builder,
 		rc = still_builder_damage(builder, path, &damage);
 		still_error_clear(&damage);
 	}
+	if (rc == 0 && (int) database->number == still_fake.unfrozen) {
+		struct still_error why = STILL_ERROR_INIT;
+
+		still_error_set(&why, STILL_ERR_AGAIN, 0, "Tell it otherwise.",
+		    "`%s`: was told not to freeze", path);
+		rc = still_builder_damage(builder, path, &why);
+		still_error_clear(&why);
+	}
 	return rc;
 }
 
@@ -326,6 +335,9 @@ static int fake_read(struct still_engine_instance *base, void *object,
 	if (atomic_load(&still_fake.lost))
 		return still_error_set(
 		    err, STILL_ERR_LOST, 0, NULL, "the fake moment was lost");
+	if ((int) database->number == still_fake.unfrozen)
+		return still_error_set(err, STILL_ERR_IO, 0, NULL,
+		    "database %zu: is not frozen", database->number);
 	if (fault->number == (int) database->number &&
 	    off_bytes < fault->to_bytes && off_bytes + len > fault->from_bytes)
 		return still_error_set(err, fault->code, fault->sys_errno,

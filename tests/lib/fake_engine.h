@@ -48,10 +48,11 @@ struct still_fake {
 	/* Set by the test while no call is under way. */
 	size_t n_databases;
 	uint64_t size_bytes[STILL_FAKE_DATABASES_MAX];
-	uint64_t seed;          /* of the content; taken by a freeze */
-	int attach_code;        /* what attach fails with, or 0 */
-	int freeze_code;        /* likewise */
-	int damaged_at_freeze;  /* the database that is reported, or -1 */
+	uint64_t seed;         /* of the content; taken by a freeze */
+	int attach_code;       /* what attach fails with, or 0 */
+	int freeze_code;       /* likewise */
+	int damaged_at_freeze; /* the database that is reported, or -1 */
+	int unfrozen; /* the one that is listed but not frozen, or -1 */
 	const char *extra_path; /* one more (empty) file, or NULL */
 	struct still_fake_fault fault;
 	int64_t cut_first_ns;

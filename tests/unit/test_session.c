@@ -874,6 +874,138 @@ static void damage_is_more_than_force(void **state)
 	end_gives(f, true, STILL_ABORTED_CORRUPT, "ABORTED(corrupt)");
 }
 
+/* ---- what is not frozen -------------------------------------------------- */
+
+#define UNFROZEN "`data/sub/001.db`: was told not to freeze"
+
+/* The seal is refused in these words, before a byte is read for it. */
+static void seal_refused(struct fixture *f, const char *words)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	unsigned n_reads = atomic_load(&still_fake.n_read);
+
+	assert_true(still_session_sealed(f->session));
+	assert_int_equal(
+	    still_session_seal(f->session, &err), STILL_ERR_CORRUPT);
+	if (!strstr(still_error_msg(&err), words))
+		fail_msg(
+		    "\"%s\" does not say \"%s\"", still_error_msg(&err), words);
+	still_error_clear(&err);
+	assert_int_equal(atomic_load(&still_fake.n_read), n_reads);
+	read_gives(f, the_seal(f), 0, 10, STILL_ERR_CORRUPT);
+	assert_int_equal(count(f, "sealed"), 0);
+}
+
+static void incomplete(void **state)
+{
+	struct fixture *f = *state;
+	struct still_session_status status;
+
+	still_fake.unfrozen = 1;
+	begin(f);
+	assert_string_equal(
+	    f->seen, "session-begin not-frozen session-frozen ");
+	still_session_status(f->session, &status);
+	assert_int_equal(status.state, STILL_SERVING);
+	assert_int_equal(status.databases, 3);
+	assert_int_equal(status.n_unfrozen, 1);
+	assert_int_equal(status.n_damaged, 0);
+	assert_int_equal(status.error.code, STILL_ERR_AGAIN);
+	assert_string_equal(still_error_msg(&status.error), UNFROZEN);
+	assert_string_equal(status.error.hint, "Tell it otherwise.");
+	assert_false(status.sealed);
+	still_session_status_clear(&status);
+	seal_refused(f, "is incomplete: " UNFROZEN);
+	/* It is listed, and the rest is as good as ever. */
+	assert_int_equal(size_of(f, database(f, 1)), 4096);
+	read_gives(f, database(f, 1), 0, 10, STILL_ERR_IO);
+	read_gives(f, database(f, 1), 4095, 1, STILL_ERR_IO);
+	serve(f, database(f, 0));
+	serve(f, database(f, 2));
+	serve(f, find(f, STILL_MANIFEST_PATH));
+	/* What was read of it says no more than the freeze did. */
+	still_session_status(f->session, &status);
+	assert_int_equal(status.n_unfrozen, 1);
+	assert_int_equal(status.n_damaged, 0);
+	assert_string_equal(still_error_msg(&status.error), UNFROZEN);
+	still_session_status_clear(&status);
+	end_gives(f, false, STILL_ABORTED_INCOMPLETE, "ABORTED(incomplete)");
+	assert_int_equal(count(f, "not-frozen"), 1);
+	assert_int_equal(count(f, "damage"), 0);
+}
+
+static void incomplete_and_unread(void **state)
+{
+	struct fixture *f = *state;
+
+	still_fake.unfrozen = 0;
+	begin(f);
+	end_gives(f, true, STILL_ABORTED_INCOMPLETE, "ABORTED(incomplete)");
+}
+
+/* Damage is the worse of the two, in whichever order they are told. */
+static void incomplete_and_corrupt(void **state)
+{
+	struct fixture *f = *state;
+	struct still_session_status status;
+
+	still_fake.unfrozen = 1;
+	still_fake.damaged_at_freeze = 2;
+	begin(f);
+	still_session_status(f->session, &status);
+	assert_int_equal(status.n_unfrozen, 1);
+	assert_int_equal(status.n_damaged, 1);
+	assert_int_equal(status.error.code, STILL_ERR_CORRUPT);
+	assert_string_equal(still_error_msg(&status.error),
+	    "page 1 of `data/002.db`: is damaged");
+	still_session_status_clear(&status);
+	seal_refused(f, "is damaged: page 1 of `data/002.db`: is damaged");
+	assert_int_equal(count(f, "not-frozen"), 1);
+	assert_int_equal(count(f, "damage"), 1);
+	end_gives(f, false, STILL_ABORTED_CORRUPT, "ABORTED(corrupt)");
+}
+
+static void corrupt_and_incomplete(void **state)
+{
+	struct fixture *f = *state;
+	struct still_session_status status;
+
+	still_fake.unfrozen = 1;
+	still_fake.damaged_at_freeze = 0;
+	begin(f);
+	still_session_status(f->session, &status);
+	assert_int_equal(status.n_unfrozen, 1);
+	assert_int_equal(status.n_damaged, 1);
+	assert_int_equal(status.error.code, STILL_ERR_CORRUPT);
+	still_session_status_clear(&status);
+	end_gives(f, false, STILL_ABORTED_CORRUPT, "ABORTED(corrupt)");
+}
+
+/* Damage that is met later makes it worse. */
+static void incomplete_then_corrupt(void **state)
+{
+	struct fixture *f = *state;
+
+	still_fake.unfrozen = 1;
+	begin(f);
+	still_fake.fault = (struct still_fake_fault){
+	    2, 0, 10, STILL_ERR_CORRUPT, 0};
+	read_gives(f, database(f, 2), 0, 10, STILL_ERR_CORRUPT);
+	seal_refused(f, "is damaged: database 2: byte 0 is bad");
+	end_gives(f, false, STILL_ABORTED_CORRUPT, "ABORTED(corrupt)");
+}
+
+static void incomplete_then_lost(void **state)
+{
+	struct fixture *f = *state;
+
+	still_fake.unfrozen = 1;
+	begin(f);
+	atomic_store(&still_fake.lost, true);
+	read_gives(f, database(f, 0), 0, 10, STILL_ERR_LOST);
+	end_gives(f, false, STILL_ABORTED_LOST, "ABORTED(pin lost)");
+}
+
 /* ---- the pin ------------------------------------------------------------- */
 
 static void assert_lost(struct fixture *f)
@@ -1280,6 +1412,12 @@ int main(void)
 	    TEST(damage_after_the_seal),
 	    TEST(damage_at_the_freeze),
 	    TEST(damage_is_more_than_force),
+	    TEST(incomplete),
+	    TEST(incomplete_and_unread),
+	    TEST(incomplete_and_corrupt),
+	    TEST(corrupt_and_incomplete),
+	    TEST(incomplete_then_corrupt),
+	    TEST(incomplete_then_lost),
 	    TEST(lost_in_keep),
 	    TEST(lost_in_a_read),
 	    TEST(lost_before_the_seal),

@@ -162,7 +162,9 @@ static void json_serving(void **state)
 	assert_true(json_is_false(json_object_get(session, "sealing")));
 	assert_true(json_is_false(json_object_get(session, "sealed")));
 	assert_true(json_is_false(json_object_get(session, "seal_served")));
+	assert_int_equal(integer(session, "writers_held_ns"), 5678);
 	assert_int_equal(integer(session, "damaged"), 0);
+	assert_int_equal(integer(session, "unfrozen"), 0);
 	assert_true(json_is_null(json_object_get(session, "error")));
 	json_decref(root);
 }
@@ -200,6 +202,7 @@ static void json_error(void **state)
 
 	(void) state;
 	s.n_damaged = 3;
+	s.n_unfrozen = 2;
 	still_error_set(&s.error, STILL_ERR_CORRUPT, 0, "Check it.",
 	    "page 3 of `a \"b\"\n\xe4.db`: is damaged");
 	root = parse(&mount);
@@ -211,6 +214,8 @@ static void json_error(void **state)
 	assert_string_equal(string(error, "hint"), "Check it.");
 	assert_int_equal(
 	    integer(json_object_get(root, "session"), "damaged"), 3);
+	assert_int_equal(
+	    integer(json_object_get(root, "session"), "unfrozen"), 2);
 	json_decref(root);
 
 	/* The key is there without a hint, and without a message. */
@@ -393,6 +398,27 @@ static void text_trouble(void **state)
 	still_session_status_clear(&s);
 }
 
+static void text_incomplete(void **state)
+{
+	struct still_session_status s = serving();
+	struct still_mount_status mount = mount_of(&s);
+
+	(void) state;
+	s.n_unfrozen = 1;
+	still_error_set(&s.error, STILL_ERR_AGAIN, 0, "Open it.", "it is hot");
+	assert_text(&mount,
+	    LINES("missing:   1 of 3 databases could not be frozen;",
+		"seal:      refused\n", "error:     it is hot\n",
+		"hint:      Open it.\n",
+		"next:      mend what the error names, unmount,"));
+	/* Damage and loss come first. */
+	still_error_set(&s.error, STILL_ERR_CORRUPT, 0, NULL, "it is bad");
+	assert_text(&mount,
+	    LINES("missing:   1 of 3", "seal:      refused\n",
+		"next:      check the live database;"));
+	still_session_status_clear(&s);
+}
+
 static void text_ended(void **state)
 {
 	struct still_session_status s = serving();
@@ -448,6 +474,7 @@ int main(void)
 	    cmocka_unit_test(text_idle),
 	    cmocka_unit_test(text_serving),
 	    cmocka_unit_test(text_trouble),
+	    cmocka_unit_test(text_incomplete),
 	    cmocka_unit_test(text_ended),
 	    cmocka_unit_test(text_sizes),
 	};

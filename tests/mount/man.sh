@@ -27,7 +27,7 @@ fi
 			fail "stillfs(1) does not describe $name"
 	done || exit 1
 echo "ok - stillfs(1) has every option"
-for word in COPIED unread partial corrupt forced 'pin lost' 'not frozen'; do
+for word in COPIED unread partial corrupt incomplete forced 'pin lost' 'not frozen'; do
 	grep -q "$word" "$MANDIR/stillfs.1" || fail "stillfs(1) lacks '$word'"
 done
 echo "ok - stillfs(1) has every outcome"

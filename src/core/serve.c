@@ -60,22 +60,24 @@ void still_session_note(struct still_session *session, const char *path,
 		    still_error_msg(what), "hint", what->hint, NULL);
 }
 
-void still_session_note_freeze(struct still_session *session, const char *path,
-    const struct still_error *what)
+void still_session_note_unfrozen(struct still_session *session,
+    const char *path, const struct still_error *why)
 {
-	if (what->code == STILL_ERR_CORRUPT) {
-		still_session_note(session, path, what);
-		return;
-	}
 	pthread_mutex_lock(&session->lock);
 	session->doomed = session->incomplete = true;
 	session->n_unfrozen++;
-	if (!session->error.code)
-		still_error_copy(&session->error, what);
 	pthread_mutex_unlock(&session->lock);
 	still_events_add(session->events, STILL_LEVEL_ERROR, "not-frozen",
-	    "session", session->id, "path", path, "error",
-	    still_error_msg(what), "hint", what->hint, NULL);
+	    "session", session->id, "path", path, "error", still_error_msg(why),
+	    "hint", why->hint, NULL);
+	if (why->code == STILL_ERR_CORRUPT) {
+		still_session_note(session, path, why);
+		return;
+	}
+	pthread_mutex_lock(&session->lock);
+	if (!session->error.code)
+		still_error_copy(&session->error, why);
+	pthread_mutex_unlock(&session->lock);
 }
 
 const struct still_entry *still_session_entries(

@@ -182,9 +182,16 @@ static int build(struct still_session *session,
 		rc = track(session, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < builder->n_damages; i++)
-		still_session_note_freeze(session, builder->damages[i].object,
-		    &builder->damages[i].what);
+	for (size_t i = 0; i < builder->n_damages; i++) {
+		const struct still_damage *damage = &builder->damages[i];
+
+		if (damage->unfrozen)
+			still_session_note_unfrozen(
+			    session, damage->object, &damage->what);
+		else
+			still_session_note(
+			    session, damage->object, &damage->what);
+	}
 	return 0;
 }
 

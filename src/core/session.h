@@ -81,10 +81,9 @@ struct still_session {
 void still_session_note(struct still_session *session, const char *path,
     const struct still_error *what);
 
-/* Remember and tell what the freeze found wrong: damage, or (any other code)
- * that `path` is not frozen. */
-void still_session_note_freeze(struct still_session *session, const char *path,
-    const struct still_error *what);
+/* Remember and tell that `path` is not frozen. */
+void still_session_note_unfrozen(struct still_session *session,
+    const char *path, const struct still_error *why);
 
 /* May anything be read? STALE or LOST if not. Under `use`. */
 int still_session_check(struct still_session *session, struct still_error *err);

@@ -168,21 +168,35 @@ void still_builder_verified(struct still_builder *builder, const char *words)
 	builder->verified = words;
 }
 
-int still_builder_damage(struct still_builder *builder, const char *object,
-    const struct still_error *what)
+static int add_damage(struct still_builder *builder, const char *object,
+    const struct still_error *what, bool unfrozen, struct still_error *err)
 {
 	size_t n = builder->n_damages;
 	struct still_damage *grown = realloc(
 	    builder->damages, (n + 1) * sizeof(*grown));
 
 	if (!grown)
-		return STILL_ERR_NOMEM;
+		return still_error_nomem(err);
 	builder->damages = grown;
+	grown[n] = (struct still_damage){.unfrozen = unfrozen};
 	grown[n].object = strdup(object);
-	grown[n].what = (struct still_error) STILL_ERROR_INIT;
+	if (!grown[n].object)
+		return still_error_nomem(err);
 	still_error_copy(&grown[n].what, what);
 	builder->n_damages++;
 	return 0;
+}
+
+int still_builder_damage(struct still_builder *builder, const char *object,
+    const struct still_error *what, struct still_error *err)
+{
+	return add_damage(builder, object, what, false, err);
+}
+
+int still_builder_unfrozen(struct still_builder *builder, const char *object,
+    const struct still_error *why, struct still_error *err)
+{
+	return add_damage(builder, object, why, true, err);
 }
 
 /* ---- from nodes to entries ----------------------------------------------- */

@@ -26,7 +26,8 @@
 struct still_node; /* an entry that has no index yet */
 
 struct still_damage {
-	char *object; /* owned */
+	char *object;  /* owned */
+	bool unfrozen; /* all of it, for the reason that `what` is */
 	struct still_error what;
 };
 

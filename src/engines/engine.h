@@ -168,12 +168,16 @@ void still_builder_cut(
  * it is served ("header+logs"). Static. Required. */
 void still_builder_verified(struct still_builder *builder, const char *words);
 
-/* Report what the freeze itself found wrong with `object`: damage (CORRUPT), or
- * the reason for which it is not frozen and every read of it will fail (any
- * other code). The session is doomed from its first moment; the rest stays
- * readable. */
+/* Report damage that the freeze itself found in `object`: the session is doomed
+ * from its first moment, what is not damaged stays readable. NOMEM. */
 int still_builder_damage(struct still_builder *builder, const char *object,
-    const struct still_error *what);
+    const struct still_error *what, struct still_error *err);
+
+/* Report that the database `object`, which was handed over as a file, is not
+ * frozen, and why: every read of it will fail with IO. The session is doomed,
+ * the others stay readable. NOMEM. */
+int still_builder_unfrozen(struct still_builder *builder, const char *object,
+    const struct still_error *why, struct still_error *err);
 
 /* Does `source` look like one of this engine's? May look at the file system;
  * a source that does not exist is matched by its form. Never fails. */

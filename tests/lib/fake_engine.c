@@ -239,7 +239,7 @@ static int hand_over(struct database *database, struct still_builder *builder,
 		still_error_set(&damage, STILL_ERR_CORRUPT, 0,
 		    "It was told to be damaged.", "page 1 of `%s`: is damaged",
 		    path);
-		rc = still_builder_damage(builder, path, &damage);
+		rc = still_builder_damage(builder, path, &damage, err);
 		still_error_clear(&damage);
 	}
 	if (rc == 0 && (int) database->number == still_fake.unfrozen) {
@@ -247,7 +247,7 @@ static int hand_over(struct database *database, struct still_builder *builder,
 
 		still_error_set(&why, STILL_ERR_AGAIN, 0, "Tell it otherwise.",
 		    "`%s`: was told not to freeze", path);
-		rc = still_builder_damage(builder, path, &why);
+		rc = still_builder_unfrozen(builder, path, &why, err);
 		still_error_clear(&why);
 	}
 	return rc;

@@ -502,10 +502,12 @@ static void damages(void **state)
 	(void) state;
 	begin(&builder);
 	still_error_set(&what, STILL_ERR_CORRUPT, 0, "Hint.", "page 1");
-	assert_int_equal(still_builder_damage(&builder, object, &what), 0);
+	assert_int_equal(
+	    still_builder_damage(&builder, object, &what, NULL), 0);
 	still_error_set(&what, STILL_ERR_CORRUPT, 0, NULL, "page 2");
 	object[5] = 'b';
-	assert_int_equal(still_builder_damage(&builder, object, &what), 0);
+	assert_int_equal(
+	    still_builder_damage(&builder, object, &what, NULL), 0);
 	still_error_clear(&what);
 	/* Both are copies. */
 	assert_int_equal(builder.n_damages, 2);

@@ -158,6 +158,15 @@ static int fix_all(struct cut *cut, bool *ret_fixed, struct still_error *err)
 	return rc;
 }
 
+/* The longest that a writer can have waited at one go. */
+static void note_held(struct cut *cut, int64_t since_ns)
+{
+	int64_t held_ns = still_sys_monotonic_ns() - since_ns;
+
+	if (held_ns > cut->result.held_ns)
+		cut->result.held_ns = held_ns;
+}
+
 static int copy_private(
     struct cut *cut, int64_t held_since_ns, struct still_error *err)
 {
@@ -174,7 +183,7 @@ static int copy_private(
 		    held_since_ns + cut->request->stall_ns,
 		    cut->request->cancel, err);
 		sqlite_handle_end(&image->pin.reader);
-		cut->result.held_ns = still_sys_monotonic_ns() - held_since_ns;
+		note_held(cut, held_since_ns);
 	}
 	end_private(cut);
 	return rc;
@@ -188,13 +197,14 @@ static int attempt(struct cut *cut, bool *ret_done, struct still_error *err)
 	int rc = hold_all(cut, ret_done, err);
 
 	cut->result.tries++;
+	note_held(cut, start_ns);
 	if (rc < 0 || !*ret_done)
 		return rc;
 	cut->result.first_ns = still_sys_now_ns();
 	rc = fix_all(cut, ret_done, err);
 	cut->result.last_ns = still_sys_now_ns();
 	let_go_wal(cut, cut->n);
-	cut->result.held_ns = still_sys_monotonic_ns() - start_ns;
+	note_held(cut, start_ns);
 	if (*ret_done) {
 		rc = copy_private(cut, start_ns, err);
 	} else {

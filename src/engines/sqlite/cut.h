@@ -6,8 +6,8 @@
  * read their headers one after another, however often, gives no common moment.
  * But whoever commits holds, in every database that he writes, the WRITE slot
  * of its wal-index (WAL mode), or a PENDING or EXCLUSIVE lock (rollback
- * journal), from before the first of them shows the commit until after the last
- * one does. Hence
+ * journal), from before any of them shows the commit until after this one does.
+ * Hence
  *
  * THE BARRIER. Of every database at once: SHARED on the WRITE slot, or a read
  * transaction. None of these waits; when one is not to be had, all are released,
@@ -38,7 +38,8 @@ struct sqlite_cut {
 	const char *words; /* "one commit", "one moment"; static */
 	int64_t first_ns;  /* CLOCK_REALTIME: all were held ... */
 	int64_t last_ns;   /* ... until here */
-	int64_t held_ns;   /* how long a writer can have been held off */
+	int64_t held_ns;   /* the longest that writers were held off at one go,
+			      over all tries */
 	unsigned tries;
 };
 

@@ -154,6 +154,15 @@ static int measure(
 	return rc;
 }
 
+static int open_spool(struct sqlite_private *private, const char *rel,
+    const struct still_spool *spool, uint64_t bytes, struct still_error *err)
+{
+	int rc = spool->open(spool->arg, rel, bytes, &private->fd, err);
+
+	private->no_spool = rc < 0;
+	return rc;
+}
+
 int sqlite_private_prepare(struct sqlite_private *private, int source_fd,
     const char *rel, const struct still_spool *spool, const atomic_bool *cancel,
     struct still_error *err)
@@ -165,13 +174,18 @@ int sqlite_private_prepare(struct sqlite_private *private, int source_fd,
 	*private = (struct sqlite_private) SQLITE_PRIVATE_INIT;
 	if (rc < 0)
 		return failed(-rc, rel, err);
-	rc = spool->open(
-	    spool->arg, rel, (uint64_t) st.st_size, &private->fd, err);
-	if (rc < 0)
-		return rc;
-	if (clone_pays(source_fd, (uint64_t) st.st_size))
-	private->clone = try_clone(private, source_fd);
-	if (!private->clone)
+	if (clone_pays(source_fd, (uint64_t) st.st_size)) {
+		/* A clone takes no room. */
+		rc = open_spool(private, rel, spool, 0, err);
+		if (rc == 0)
+		private->clone = try_clone(private, source_fd);
+		if (rc == 0 && !private->clone)
+			sqlite_private_release(private);
+	}
+	if (rc == 0 && !private->clone)
+		rc = open_spool(
+		    private, rel, spool, (uint64_t) st.st_size, err);
+	if (rc == 0 && !private->clone)
 		rc = measure(&copy, (uint64_t) st.st_size, err);
 	if (rc < 0)
 		sqlite_private_release(private);

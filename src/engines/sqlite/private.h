@@ -5,11 +5,11 @@
  * A reader of such a database stops its writers, so its lock is held for a copy
  * and no longer. All that can be done before is done before:
  *
- *  prepare  a nameless file, its blocks allocated, or the session is refused
- *           before a lock is taken. Then either the file system can share the
- *           blocks (FICLONE) and that pays, which is tried; or the database is
- *           copied once, unlocked, to have it in memory, and a part of it once
- *           more, to know how fast that is. What comes of it is `stall_ns`, an
+ *  prepare  a nameless file. Either the file system can share the blocks
+ *           (FICLONE) and that pays, which is tried. Or the file gets blocks
+ *           of its own, or the session is refused before a lock is taken, and
+ *           the database is copied once, unlocked, to have it in memory, and a
+ *           part of it once more, to know how fast that is. What comes of it is `stall_ns`, an
  *           estimate of how long the lock will be held.
  *  take     under the lock: the clone, or the copy, with a deadline.
  *
@@ -32,6 +32,7 @@
 struct sqlite_private {
 	int fd; /* of the copy; -1 */
 	bool clone;
+	bool no_spool;       /* preparing failed, and not for this database */
 	int64_t stall_ns;    /* estimated, then measured */
 	uint64_t size_bytes; /* of the copy */
 };

@@ -212,9 +212,6 @@ static int hand_over(struct sqlite_image *image, struct still_builder *builder,
 	    .gid = image->st.st_gid,
 	    .object = image,
 	};
-	const struct still_error *flaw = image->refusal.code ? &image->refusal
-	    : image->damage.code                             ? &image->damage
-							     : NULL;
 	int rc;
 
 	if (!path)
@@ -223,8 +220,11 @@ static int hand_over(struct sqlite_image *image, struct still_builder *builder,
 	if (rc == 0)
 		rc = still_builder_database(
 		    builder, sqlite_describe_image(image, path), err);
-	if (rc == 0 && flaw && still_builder_damage(builder, path, flaw) < 0)
-		rc = still_error_nomem(err);
+	if (rc == 0 && image->refusal.code)
+		rc = still_builder_unfrozen(
+		    builder, path, &image->refusal, err);
+	else if (rc == 0 && image->damage.code)
+		rc = still_builder_damage(builder, path, &image->damage, err);
 	free(path);
 	return rc;
 }
@@ -299,7 +299,8 @@ static int open_one(struct instance *instance,
 		return sqlite_image_refuse(
 		    image, found->rel, &found->st, &found->obstacle, err);
 	rc = sqlite_image_open(image, &found->st, &image_request, &own);
-	if (rc < 0 && sqlite_image_refusable(&own)) {
+	if (rc < 0 && !image->private.no_spool &&
+	    sqlite_image_refusable(&own)) {
 		sqlite_image_release(image);
 		rc = sqlite_image_refuse(
 		    image, found->rel, &found->st, &own, err);

@@ -214,6 +214,10 @@ int sqlite_private_take(struct sqlite_private *private, int source_fd,
 		if (rc == 0 && copied != private->size_bytes)
 			rc = failed(EIO, rel, err);
 	}
+	/* What was copied before may have been longer, and is not the
+	 * database's. */
+	if (rc == 0 && ftruncate(private->fd, st.st_size) != 0)
+		rc = failed(errno, rel, err);
 	private->stall_ns = still_sys_monotonic_ns() - start_ns;
 	return rc;
 }

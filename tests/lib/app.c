@@ -100,6 +100,38 @@ static int flip(const char *line)
 	return rc;
 }
 
+/* What an application brings along, and SQLite does not know by itself. */
+static int collate(void *arg, int n, const void *a, int m, const void *b)
+{
+	int rc = memcmp(a, b, (size_t) (n < m ? n : m));
+
+	(void) arg;
+	return rc ? -rc : m - n;
+}
+
+static void twice(sqlite3_context *context, int n, sqlite3_value **values)
+{
+	(void) n;
+	sqlite3_result_int64(context, 2 * sqlite3_value_int64(values[0]));
+}
+
+static void bring_along(sqlite3 *db)
+{
+	sqlite3_create_collation(db, "ours", SQLITE_UTF8, NULL, collate);
+	sqlite3_create_function(db, "twice", 1,
+	    SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, twice,
+	    NULL, NULL);
+}
+
+/* ".reserve BYTES", before there is anything in the database */
+static int reserve(sqlite3 *db, const char *line)
+{
+	int bytes = atoi(strchr(line, ' '));
+
+	return sqlite3_file_control(
+	    db, "main", SQLITE_FCNTL_RESERVE_BYTES, &bytes);
+}
+
 static int answer(sqlite3 *db, const char *line, char *text, size_t len)
 {
 	*text = '\0';
@@ -109,6 +141,8 @@ static int answer(sqlite3 *db, const char *line, char *text, size_t len)
 		return lock_bytes(line, false, text, len);
 	if (strncmp(line, ".flip ", 6) == 0)
 		return flip(line);
+	if (strncmp(line, ".reserve ", 9) == 0)
+		return reserve(db, line);
 	return run(db, line, text, len);
 }
 
@@ -129,6 +163,7 @@ int app_main(int argc, char **argv)
 		sqlite3_extended_result_codes(db, 1);
 		sqlite3_db_config(
 		    db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+		bring_along(db);
 	}
 	while ((n = getline(&line, &size, stdin)) > 0) {
 		int rc;
@@ -239,6 +274,14 @@ void app_once(
 
 	snprintf(out, out_len, "%s", app_sql(app, statements));
 	app_close(app);
+}
+
+void app_reserve(struct app *app, int bytes)
+{
+	char line[32];
+
+	snprintf(line, sizeof(line), ".reserve %d", bytes);
+	app_sql(app, line);
 }
 
 static const char *command(

@@ -5,7 +5,8 @@
  * SQLite's locks belong to the process, so it is another process: the test
  * program itself, started anew, whose main() gives its arguments to app_main()
  * first. It does one line at a time and answers it, so a test knows what it
- * holds and waits for no time. It waits for no lock unless told to, and leaves
+ * holds and waits for no time. It brings along a collation `ours` and a function
+ * `twice`, which SQLite does not know by itself. It waits for no lock unless told to, and leaves
  * its log behind when it ends, as an application does that is killed; it is,
  * when the test is.
  *
@@ -45,6 +46,10 @@ void app_kill(struct app *app);
 /* One that lives for these statements only. As app_sql(), into `out`. */
 void app_once(
     const char *path, const char *statements, char *out, size_t out_len);
+
+/* That many bytes stay free at the end of each page; before the database has
+ * any. */
+void app_reserve(struct app *app, int bytes);
 
 /* What follows opens and closes files itself, so `app` should be one that was
  * opened on no database (""). */

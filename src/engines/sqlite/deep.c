@@ -248,7 +248,9 @@ static int check(struct sqlite_image *image, sqlite3 *conn, struct deep *deep,
 		rc = sqlite3_prepare_v2(conn, sql, -1, &stmt, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(stmt);
-	if (rc == SQLITE_ROW && !deep->failure.code) {
+	/* What SQLite says of a page that we did not give it is no damage. */
+	if (rc == SQLITE_ROW && !deep->failure.code &&
+	    !atomic_load(deep->cancel)) {
 		const char *text = (const char *) sqlite3_column_text(stmt, 0);
 
 		if (text && strcmp(text, "ok") == 0)

@@ -68,6 +68,15 @@ bool sqlite_page_sum_valid(const void *page, uint32_t page_size_bytes)
 	return sum.s0 == le32toh(stored[0]) && sum.s1 == le32toh(stored[1]);
 }
 
+bool sqlite_page_sum_proves(const void *page, uint32_t page_size_bytes)
+{
+	static const uint8_t zeros[SQLITE_PAGE_SUM_BYTES];
+
+	return memcmp((const uint8_t *) page + page_size_bytes - sizeof(zeros),
+		   zeros, sizeof(zeros)) != 0 &&
+	    sqlite_page_sum_valid(page, page_size_bytes);
+}
+
 const char *sqlite_wal_header_parse(
     const uint8_t bytes[SQLITE_WAL_HEADER_BYTES], struct sqlite_wal_header *ret)
 {

@@ -101,6 +101,10 @@ const char *sqlite_header_parse(
 #define SQLITE_PAGE_SUM_BYTES 8
 bool sqlite_page_sum_valid(const void *page, uint32_t page_size_bytes);
 
+/* As above, and that says something of the page: zeros may be anybody's, or
+ * what a disk gives for a page that it lost. */
+bool sqlite_page_sum_proves(const void *page, uint32_t page_size_bytes);
+
 struct sqlite_wal_header {
 	bool big_endian; /* byte order of the checksum words */
 	uint32_t page_size_bytes;

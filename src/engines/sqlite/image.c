@@ -321,14 +321,12 @@ static int check_ends(struct sqlite_image *image, struct still_error *err)
 /* Did the checksum VFS write this page? Zeros prove nothing. */
 static bool has_sum(const struct sqlite_image *image, uint32_t page)
 {
-	static const uint8_t zeros[SQLITE_PAGE_SUM_BYTES];
 	uint8_t bytes[SQLITE_PAGE_SIZE_MAX];
 	const uint32_t size = image->page_size_bytes;
 
 	return sqlite_image_read(image, (uint64_t) (page - 1) * size, bytes,
 		   size, NULL) == 0 &&
-	    memcmp(bytes + size - sizeof(zeros), zeros, sizeof(zeros)) != 0 &&
-	    sqlite_page_sum_valid(bytes, size);
+	    sqlite_page_sum_proves(bytes, size);
 }
 
 static bool has_sums(const struct sqlite_image *image)

@@ -107,7 +107,7 @@ static bool proven_by_page(const struct scan *scan, uint32_t number,
     const uint8_t *frame, const struct sqlite_frame_header *header)
 {
 	return scan->page_sums && header->page > 0 &&
-	    sqlite_page_sum_valid(
+	    sqlite_page_sum_proves(
 		frame + SQLITE_FRAME_HEADER_BYTES, scan->page_size_bytes) &&
 	    sqlite_pin_index_page(scan->pin, number) == header->page;
 }

@@ -13,8 +13,8 @@
  *  3. a frame that fails is read again, a few times, then it is damaged.
  *  4. The checksum VFS puts its sum into a page after the log's checksum was
  *     made of it, so on disk the two never agree. Where pages may have such
- *     sums, a frame that fails 2 is proven by 1, by its page's sum, and by the
- *     wal-index naming the same page for it.
+ *     sums, a frame that fails 2 is proven by 1, by its page's sum, which must
+ *     not be zeros, and by the wal-index naming the same page for it.
  * The last frame must be a commit, of as many pages as the wal-index says, and
  * end with the wal-index's checksum.
  *

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <endian.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -336,6 +337,106 @@ static void lock_page(void **state)
 	fails(f, at - 4096, 8192, STILL_ERR_CORRUPT, "page 262144 of `a.db`");
 }
 
+/* ---- pages with sums ----------------------------------------------------- */
+
+static void put_sum(uint8_t *page, uint32_t page_size)
+{
+	struct sqlite_checksum sum = {0, 0};
+	uint32_t words[2];
+
+	sum = sqlite_checksum_add(sum, false, page, page_size - sizeof(words));
+	words[0] = htole32(sum.s0);
+	words[1] = htole32(sum.s1);
+	memcpy(page + page_size - sizeof(words), words, sizeof(words));
+}
+
+/* All from the file, and each with its sum. */
+static void sum_all(struct fixture *f)
+{
+	f->image.map.n = 0;
+	f->image.page_checksums = true;
+	for (uint32_t page = 0; page < N_PAGES; page++)
+		put_sum(f->want + page * PAGE, PAGE);
+	write_at(f, "a.db", 0, f->want, sizeof(f->want));
+}
+
+static struct {
+	struct fixture *fixture;
+	unsigned n_reads;
+	unsigned right_at;
+	uint8_t byte;
+} in_flight;
+
+/* Page 7 gets right while it is read for the n-th time. */
+static int get_right(enum still_sys_call call)
+{
+	if (call == STILL_SYS_PREAD &&
+	    in_flight.n_reads++ == in_flight.right_at)
+		write_at(in_flight.fixture, "a.db", 6 * PAGE + 40,
+		    &in_flight.byte, 1);
+	return 0;
+}
+
+static void right_when_read_again(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t bad;
+
+	sum_all(f);
+	bad = f->want[6 * PAGE + 40] ^ 1;
+	in_flight.fixture = f;
+	in_flight.byte = f->want[6 * PAGE + 40];
+	still_sys_fault = get_right;
+	for (unsigned i = 1; i <= SQLITE_REREADS; i++) {
+		write_at(f, "a.db", 6 * PAGE + 40, &bad, 1);
+		in_flight.n_reads = 0;
+		in_flight.right_at = i;
+		reads(f, 5 * PAGE, 3 * PAGE);
+		assert_int_equal(f->n_warnings, 2 * i - 1);
+		/* A part of it is as good as the whole, and no better. */
+		write_at(f, "a.db", 6 * PAGE + 40, &bad, 1);
+		in_flight.n_reads = 0;
+		reads(f, 6 * PAGE + 10, 9);
+		assert_int_equal(f->n_warnings, 2 * i);
+	}
+	/* Not for ever. */
+	write_at(f, "a.db", 6 * PAGE + 40, &bad, 1);
+	in_flight.n_reads = 0;
+	in_flight.right_at = SQLITE_REREADS + 1;
+	fails(f, 6 * PAGE, PAGE, STILL_ERR_CORRUPT,
+	    "page 7 of `a.db`: its checksum (of the checksum VFS) does not "
+	    "match");
+}
+
+/* The page with the lock bytes is nobody's, so it has no sum. */
+static void lock_page_has_no_sum(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t at = SQLITE_LOCK_BYTE;
+	uint8_t pages[3 * 4096];
+	uint8_t got[sizeof(pages)];
+
+	memset(pages, 0x5a, sizeof(pages));
+	put_sum(pages, 4096);
+	put_sum(pages + 8192, 4096);
+	f->image.map.n = 0;
+	f->image.page_checksums = true;
+	f->image.page_size_bytes = 4096;
+	f->image.n_pages = (uint32_t) (at / 4096) + 2;
+	write_at(f, "a.db", at - 4096, pages, sizeof(pages));
+	assert_int_equal(
+	    sqlite_image_read(&f->image, at - 4096, got, sizeof(got), NULL), 0);
+	assert_memory_equal(got, pages, sizeof(got));
+	assert_int_equal(sqlite_image_read(&f->image, at + 5, got, 7, NULL), 0);
+	/* Those beside it do. */
+	write_at(f, "a.db", at - 96, "x", 1);
+	fails(f, at - 4096, 8192, STILL_ERR_CORRUPT,
+	    "page 262144 of `a.db`: its checksum");
+	write_at(f, "a.db", at + 4096 + 96, "x", 1);
+	fails(
+	    f, at, 8192, STILL_ERR_CORRUPT, "page 262146 of `a.db`: its check");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -352,6 +453,8 @@ int main(void)
 	    TEST(disk_fails),
 	    TEST(pin_is_lost),
 	    TEST(lock_page),
+	    TEST(right_when_read_again),
+	    TEST(lock_page_has_no_sum),
 	};
 
 	scratch_watchdog();

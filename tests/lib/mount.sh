@@ -4,7 +4,8 @@
 # and stops at the first thing that is not so. Everything it makes lies below
 # $tmp; whatever happens, nothing stays mounted and no process stays behind.
 #
-# Environment, set by the makefile: STILLFS, LOAD, WAL, PEEK, HAMMER (programs).
+# Environment, set by the makefile: STILLFS, LOAD, WAL, PEEK, CKSUM, HAMMER
+# (programs).
 # STILL_CI=1: what cannot be tested here is a failure, not a skip.
 
 set -u
@@ -124,12 +125,14 @@ make_db() {
 		FROM c;" >/dev/null || fail "make_db"
 }
 
-# open_app FILE: an application that keeps the database open and never
-# checkpoints by itself. `app SQL` talks to it.
+# open_app FILE [COMMAND...]: an application, sqlite3 or another, that keeps the
+# database open and never checkpoints by itself. `app SQL` talks to it.
 open_app() {
+	local file=$1
+	shift
 	rm -f "$tmp/app.in" "$tmp/app.out"
 	mkfifo "$tmp/app.in"
-	sqlite3 "$1" <"$tmp/app.in" >>"$tmp/app.out" 2>&1 &
+	"${@:-sqlite3}" "$file" <"$tmp/app.in" >>"$tmp/app.out" 2>&1 &
 	app_pid=$!
 	started+=("$app_pid")
 	exec 7>"$tmp/app.in"

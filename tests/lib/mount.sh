@@ -22,6 +22,8 @@ started=()
 
 cleanup() {
 	local status=$? p
+	# make sends its signal twice.
+	trap '' INT TERM
 	for p in ${started[@]+"${started[@]}"} $fs_pid; do
 		kill -9 "$p" 2>/dev/null
 	done

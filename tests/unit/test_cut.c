@@ -389,7 +389,7 @@ static void wal_writer(void **state)
 	open_images(f);
 	app_sql(f->apps[1], "BEGIN IMMEDIATE; UPDATE t SET n = 2");
 	cut_fails(f, 50 * MS, STILL_ERR_BUSY, NO_MOMENT("b.db"));
-	assert_true(f->cut.tries > 1);
+	assert_true(f->cut.tries > 0);
 	/* The others can write at once, and so can he. */
 	app_sql(f->apps[0], "UPDATE t SET n = 3");
 	app_sql(f->apps[2], "UPDATE t SET n = 3");

@@ -4,6 +4,7 @@
  *
  *	wal info DB                 backfilled and last frame, page size
  *	wal page DB FRAME           the page in a frame
+ *	wal has DB PAGE             0 when a frame of the log has this page
  *	wal superseded DB FRAME     0 when a later frame has the same page
  *	wal flip DB FRAME OFFSET    flip a bit OFFSET bytes into the frame (its
  *	                            header is the first 24); twice undoes it
@@ -105,6 +106,14 @@ int main(int argc, char **argv)
 		    shm_word(db, 16), page_size(db));
 	} else if (strcmp(verb, "page") == 0 && argc == 4) {
 		printf("%u\n", frame_page(db, frame));
+	} else if (strcmp(verb, "has") == 0 && argc == 4) {
+		uint32_t last = shm_word(db, 16);
+
+		/* What was the argument is a page here. */
+		for (uint32_t f = 1; f <= last; f++)
+			if (frame_page(db, f) == frame)
+				return EXIT_SUCCESS;
+		return EXIT_FAILURE;
 	} else if (strcmp(verb, "superseded") == 0 && argc == 4) {
 		uint32_t last = shm_word(db, 16);
 		uint32_t page = frame_page(db, frame);
@@ -117,7 +126,7 @@ int main(int argc, char **argv)
 		flip(db, frame, (off_t) strtoul(argv[4], NULL, 10));
 	} else {
 		fprintf(stderr,
-		    "usage: wal info|page|superseded|flip DB "
+		    "usage: wal info|page|has|superseded|flip DB "
 		    "[FRAME [OFFSET]]\n");
 		return 2;
 	}

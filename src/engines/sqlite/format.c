@@ -55,17 +55,33 @@ const char *sqlite_header_parse(
 	return NULL;
 }
 
+static struct sqlite_checksum page_sum(
+    const void *page, uint32_t page_size_bytes)
+{
+	struct sqlite_checksum sum = {0, 0};
+
+	return sqlite_checksum_add(
+	    sum, false, page, page_size_bytes - SQLITE_PAGE_SUM_BYTES);
+}
+
 bool sqlite_page_sum_valid(const void *page, uint32_t page_size_bytes)
 {
-	const uint8_t *end = (const uint8_t *) page + page_size_bytes -
-	    SQLITE_PAGE_SUM_BYTES;
-	struct sqlite_checksum sum = {0, 0};
+	struct sqlite_checksum sum = page_sum(page, page_size_bytes);
 	uint32_t stored[2];
 
-	memcpy(stored, end, sizeof(stored));
-	sum = sqlite_checksum_add(
-	    sum, false, page, page_size_bytes - SQLITE_PAGE_SUM_BYTES);
+	memcpy(stored,
+	    (const uint8_t *) page + page_size_bytes - sizeof(stored),
+	    sizeof(stored));
 	return sum.s0 == le32toh(stored[0]) && sum.s1 == le32toh(stored[1]);
+}
+
+void sqlite_page_sum_set(void *page, uint32_t page_size_bytes)
+{
+	struct sqlite_checksum sum = page_sum(page, page_size_bytes);
+	uint32_t stored[2] = {htole32(sum.s0), htole32(sum.s1)};
+
+	memcpy((uint8_t *) page + page_size_bytes - sizeof(stored), stored,
+	    sizeof(stored));
 }
 
 bool sqlite_page_sum_proves(const void *page, uint32_t page_size_bytes)

@@ -105,6 +105,9 @@ bool sqlite_page_sum_valid(const void *page, uint32_t page_size_bytes);
  * what a disk gives for a page that it lost. */
 bool sqlite_page_sum_proves(const void *page, uint32_t page_size_bytes);
 
+/* Make it valid. */
+void sqlite_page_sum_set(void *page, uint32_t page_size_bytes);
+
 struct sqlite_wal_header {
 	bool big_endian; /* byte order of the checksum words */
 	uint32_t page_size_bytes;

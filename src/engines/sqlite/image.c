@@ -152,6 +152,9 @@ static int read_frame(const struct sqlite_image *image,
 				    "transient-read", image->rel,
 				    "a log frame was right only when read "
 				    "again");
+			if (image->page_checksums)
+				sqlite_page_sum_set(
+				    page, image->page_size_bytes);
 			return 0;
 		}
 		if (i < SQLITE_REREADS)
@@ -333,7 +336,13 @@ static bool has_sums(const struct sqlite_image *image)
 {
 	uint32_t step = image->n_pages / CHECKSUM_SAMPLES + 1;
 
-	if (image->map.n_page_sums > 0)
+	uint8_t bytes[SQLITE_PAGE_SIZE_MAX];
+
+	/* Page 1 in the file may be older than the one of the image, whose sum
+	 * is made by the checkpoint to come. */
+	if (image->map.n_page_sums > 0 ||
+	    (read_raw(image, 0, bytes, image->page_size_bytes, NULL) == 0 &&
+		sqlite_page_sum_proves(bytes, image->page_size_bytes)))
 		return true;
 	for (uint32_t page = 1; page <= image->n_pages; page += step)
 		if (has_sum(image, page))

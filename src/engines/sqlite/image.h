@@ -14,8 +14,11 @@
  * have been written through SQLite's checksum VFS, which keeps there a sum of
  * the rest of the page (checksum in format.h, little-endian words). Whether it
  * was, its pages tell: page 1, or any of some others that are not all zeros,
- * has a right sum. Then each page is checked each time it is read, before it
- * is handed out. https://www.sqlite.org/cksumvfs.html
+ * has a right sum. Then each page of the file is checked each time it is read,
+ * before it is handed out. A page of the log is proven as every other is; what
+ * it ends in is the sum of its predecessor, with the VFS as it is since 2024,
+ * until a checkpoint puts the right one there. So it is put there, or the copy
+ * could not be read through the VFS. https://www.sqlite.org/cksumvfs.html
  *
  * An image that is refused could not be frozen, for the reason that it holds;
  * it is listed all the same, and every read of it fails.

@@ -102,6 +102,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	still_sys_fault = NULL;
 	release(f);
 	for (size_t i = 0; i < f->n; i++)
 		app_close(f->apps[i]);
@@ -351,6 +352,51 @@ static void mixed(void **state)
 	}
 	assert_string_equal(
 	    app_sql(f->apps[1], "PRAGMA journal_mode = WAL"), "wal");
+}
+
+static struct {
+	struct fixture *fixture;
+	unsigned n_copies;
+} copying;
+
+/* While b.db is copied, and then c.db, whose copies are made in one piece. */
+static int look_who_is_held(enum still_sys_call call)
+{
+	struct fixture *f = copying.fixture;
+
+	if (call != STILL_SYS_PWRITE)
+		return 0;
+	copying.n_copies++;
+	/* In WAL mode they go on at once. */
+	assert_false(slot_is_held(f, "a.db", WRITE_SLOT));
+	app_sql(f->apps[0], "UPDATE t SET n = n + 1");
+	/* A copy that is made is no reason to be held any longer. */
+	assert_int_equal(file_is_held(f, "b.db"), copying.n_copies == 1);
+	assert_int_equal(app_try(f->apps[1], "UPDATE t SET n = 2"),
+	    copying.n_copies == 1 ? SQLITE_BUSY : SQLITE_OK);
+	assert_true(file_is_held(f, "c.db"));
+	assert_int_equal(
+	    app_try(f->apps[2], "UPDATE t SET n = 2"), SQLITE_BUSY);
+	return 0;
+}
+
+static void held_while_copied(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f, "a.db", "WAL");
+	make(f, "b.db", "DELETE");
+	make(f, "c.db", "DELETE");
+	open_images(f);
+	copying.fixture = f;
+	copying.n_copies = 0;
+	still_sys_fault = look_who_is_held;
+	cut(f);
+	still_sys_fault = NULL;
+	assert_int_equal(copying.n_copies, 2);
+	app_sql(f->apps[2], "UPDATE t SET n = 2");
+	for (size_t i = 0; i < 3; i++)
+		ask(f, i, "SELECT n FROM t", "1");
 }
 
 /* An image that was refused before has no part in it. */
@@ -865,6 +911,7 @@ int main(int argc, char **argv)
 	    TEST(wal_databases),
 	    TEST(one_alone),
 	    TEST(mixed),
+	    TEST(held_while_copied),
 	    TEST(without_the_refused),
 	    TEST(wal_writer),
 	    TEST(wal_writer_alone),

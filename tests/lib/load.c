@@ -7,6 +7,8 @@
  *	                            writers, a checkpointer, a vacuumer, each a
  *	                            process, one of which dies by SIGKILL every
  *	                            fraction of a second and is started anew
+ *	load init-many DIR PAGE_SIZE, load storm-many DIR SEED
+ *	                            the same with three databases (load_many.h)
  *
  * What a snapshot must hold says ledger.h; the sequence's numbers are published
  * in DIR/acked and DIR/begun.
@@ -17,6 +19,7 @@
 
 #include "tests/lib/actor.h"
 #include "tests/lib/ledger.h"
+#include "tests/lib/load_many.h"
 #include "tests/lib/number.h"
 #include "tests/lib/storm.h"
 
@@ -105,13 +108,21 @@ static const struct storm_role roles[] = {
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && strcmp(argv[1], "init") == 0)
+	const char *verb = argc == 4 ? argv[1] : "";
+
+	if (strcmp(verb, "init") == 0)
 		return init(argv[2], argv[3]);
-	if (argc == 4 && strcmp(argv[1], "storm") == 0) {
+	if (strcmp(verb, "init-many") == 0)
+		return load_many_init(argv[2], argv[3]);
+	if (argc == 4)
 		actor_seed = strtoull(argv[3], NULL, 10);
+	if (strcmp(verb, "storm") == 0)
 		return storm_run(
 		    argv[2], roles, sizeof(roles) / sizeof(roles[0]));
-	}
-	fprintf(stderr, "usage: load init DIR PAGE_SIZE | storm DIR SEED\n");
+	if (strcmp(verb, "storm-many") == 0)
+		return load_many_storm(argv[2]);
+	fprintf(stderr,
+	    "usage: load init|init-many DIR PAGE_SIZE | "
+	    "storm|storm-many DIR SEED\n");
 	return 2;
 }

@@ -94,6 +94,20 @@ umount "$src/twin.db"
 rm "$src/twin.db"
 ok "one file under two names is refused"
 
+# Who opens a pipe waits until somebody writes into it.
+mkfifo "$db-journal"
+make_db "$src/other.db" 4096 10
+start_fs
+timeout 10 ls "$mnt/backup/data" >"$tmp/list" || fail "the freeze waits for a pipe"
+grep -qx app.db "$tmp/list" || fail "app.db is missing"
+cat "$mnt/backup/data/app.db" >/dev/null 2>&1 && fail "app.db was served"
+cat "$mnt/backup/data/other.db" >/dev/null || fail "other.db was not served"
+grep -qF '`app.db-journal`: not a regular file' "$mnt/status" ||
+	fail "$(cat "$mnt/status")"
+stop_fs 'ABORTED(incomplete)'
+rm "$db-journal" "$src"/other.db*
+ok "a pipe with the name of a journal holds nobody up"
+
 # A link in the place of a database between two looks.
 start_fs
 rm -rf "${db:?}"*

@@ -364,12 +364,32 @@ static int check_idle(
 	    pin->target.rel);
 }
 
+/* SQLite would wait for ever for somebody to write into a pipe. */
+static int check_sidecars(
+    const struct sqlite_pin *pin, int root_fd, struct still_error *err)
+{
+	static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (sidecar_stat(root_fd, pin->target.rel, suffixes[i], &st) ==
+			0 &&
+		    !S_ISREG(st.st_mode))
+			return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+			    "SQLite keeps files there, and nothing else; "
+			    "remove it.",
+			    "`%s%s`: not a regular file", pin->target.rel,
+			    suffixes[i]);
+	return 0;
+}
+
 /* What would do harm, or lead astray, if SQLite were let at it. */
 static int check_before_open(
     const struct sqlite_pin *pin, int root_fd, struct still_error *err)
 {
 	const sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
 	struct stat st;
+	int rc;
 
 	/* SQLite finds the wal-index of an inode by the first name it was
 	 * opened with, so two names would share the wrong one. */
@@ -394,7 +414,8 @@ static int check_before_open(
 		    "database `%s`: its path is longer than SQLite can open "
 		    "(%d bytes)",
 		    pin->target.rel, vfs->mxPathname);
-	return check_idle(pin, root_fd, err);
+	rc = check_sidecars(pin, root_fd, err);
+	return rc < 0 ? rc : check_idle(pin, root_fd, err);
 }
 
 static int open_all(struct sqlite_pin *pin,

@@ -12,6 +12,7 @@
 
 #include "base/path.h"
 #include "base/sys.h"
+#include "engines/sqlite/guard.h"
 #include "engines/sqlite/index.h"
 
 #define OPTIMISTIC_TRIES 50
@@ -61,18 +62,6 @@ static void unlock_slot(struct sqlite_pin *pin, int slot, int mode)
 
 /* ---- opening ----------------------------------------------------------- */
 
-static int sidecar_stat(
-    int root_fd, const char *rel, const char *suffix, struct stat *ret)
-{
-	char path[4096 + 8];
-
-	if (strlen(rel) > 4096)
-		return -ENAMETOOLONG;
-	stpcpy(stpcpy(path, rel), suffix);
-	return fstatat(root_fd, path, ret, AT_SYMLINK_NOFOLLOW) == 0 ? 0
-								     : -errno;
-}
-
 /* A -shm that we may only read is mapped all the same, and says so. */
 static bool maps(int rc, void volatile *block)
 {
@@ -95,7 +84,8 @@ static int map_index(
 		    "database `%s`: its wal-index cannot be shared",
 		    pin->target.rel);
 	pin->index = block;
-	rc = sidecar_stat(root_fd, pin->target.rel, "-shm", &pin->shm_st);
+	rc = sqlite_sidecar_stat(
+	    root_fd, pin->target.rel, "-shm", &pin->shm_st);
 	if (rc < 0)
 		return still_error_sys(
 		    err, -rc, NULL, "`%s-shm`", pin->target.rel);
@@ -340,84 +330,6 @@ static int open_log(
 	return rc;
 }
 
-/* Who opens an idle database in WAL mode makes the sidecars, and they are his.
- */
-static int check_idle(
-    const struct sqlite_pin *pin, int root_fd, struct still_error *err)
-{
-	uint8_t modes[2] = {0, 0};
-	struct stat st;
-
-	if (geteuid() == 0 || geteuid() == pin->target.st.st_uid)
-		return 0;
-	if (still_sys_pread(sqlite_file_fd(pin->db), modes, 2, 18) != 2 ||
-	    modes[1] != 2)
-		return 0;
-	if (sidecar_stat(root_fd, pin->target.rel, "-wal", &st) == 0 &&
-	    sidecar_stat(root_fd, pin->target.rel, "-shm", &st) == 0)
-		return 0;
-	return still_error_set(err, STILL_ERR_ACCESS, EACCES,
-	    "Opening it would leave -wal and -shm files that its owner cannot "
-	    "write; run stillfs as its owner or as root, or while an "
-	    "application has it open.",
-	    "database `%s`: nobody has it open, and it belongs to another user",
-	    pin->target.rel);
-}
-
-/* SQLite would wait for ever for somebody to write into a pipe. */
-static int check_sidecars(
-    const struct sqlite_pin *pin, int root_fd, struct still_error *err)
-{
-	static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
-	struct stat st;
-
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-		if (sidecar_stat(root_fd, pin->target.rel, suffixes[i], &st) ==
-			0 &&
-		    !S_ISREG(st.st_mode))
-			return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-			    "SQLite keeps files there, and nothing else; "
-			    "remove it.",
-			    "`%s%s`: not a regular file", pin->target.rel,
-			    suffixes[i]);
-	return 0;
-}
-
-/* What would do harm, or lead astray, if SQLite were let at it. */
-static int check_before_open(
-    const struct sqlite_pin *pin, int root_fd, struct still_error *err)
-{
-	const sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
-	struct stat st;
-	int rc;
-
-	/* SQLite finds the wal-index of an inode by the first name it was
-	 * opened with, so two names would share the wrong one. */
-	if (sqlite_file_shared(pin->db))
-		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-		    "One database must have one name; remove the other link.",
-		    "database `%s`: is the same file as another one",
-		    pin->target.rel);
-	/* SQLite removes the log of an empty database. */
-	if (pin->target.st.st_size == 0 &&
-	    sidecar_stat(root_fd, pin->target.rel, "-wal", &st) == 0)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
-		    "Let its application open it once, or remove the -wal "
-		    "file if it is a stray.",
-		    "database `%s`: is empty, but has a -wal beside it",
-		    pin->target.rel);
-	if (vfs &&
-	    strlen(pin->target.path) + sizeof("-journal") >
-		(size_t) vfs->mxPathname)
-		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-		    "Use a shorter way to it, such as a bind mount.",
-		    "database `%s`: its path is longer than SQLite can open "
-		    "(%d bytes)",
-		    pin->target.rel, vfs->mxPathname);
-	rc = check_sidecars(pin, root_fd, err);
-	return rc < 0 ? rc : check_idle(pin, root_fd, err);
-}
-
 static int open_all(struct sqlite_pin *pin,
     const struct sqlite_pin_request *request, struct still_error *err)
 {
@@ -425,7 +337,8 @@ static int open_all(struct sqlite_pin *pin,
 	    request->root_fd, request->rel, &pin->db, &pin->target.st, err);
 
 	if (rc == 0)
-		rc = check_before_open(pin, request->root_fd, err);
+		rc = sqlite_guard_check(
+		    &pin->target, pin->db, request->root_fd, err);
 	if (rc == 0)
 		rc = sqlite_handle_open(&pin->reader, &pin->target, err);
 	if (rc == 0 && pin->reader.log == SQLITE_LOG_WAL) {
@@ -501,10 +414,11 @@ int sqlite_pin_check(
 
 	/* Who opens the database anew after its sidecars were replaced shares
 	 * no lock with us. */
-	if (sidecar_stat(root_fd, pin->target.rel, "-shm", &st) < 0 ||
+	if (sqlite_sidecar_stat(root_fd, pin->target.rel, "-shm", &st) < 0 ||
 	    !same_file(&st, &pin->shm_st))
 		why = "its -shm file was removed or replaced";
-	else if (sidecar_stat(root_fd, pin->target.rel, "-wal", &st) < 0 ||
+	else if (sqlite_sidecar_stat(root_fd, pin->target.rel, "-wal", &st) <
+		0 ||
 	    !same_file(&st, &pin->wal_st))
 		why = "its -wal file was removed or replaced";
 	else if (pin->slot >= 0 &&

@@ -154,6 +154,30 @@ grep -q '^hint: .*stall_ms' "$mnt/status" || fail "$(cat "$mnt/status")"
 stop_fs 'ABORTED(not frozen)'
 ok "no room is ENOSPC, no time EAGAIN, each in its own words"
 
+# A disk that took what it cannot keep: thinner than it says. Whoever does not
+# sync is not told, and reads zeros.
+mkdir "$tmp/thin" "$tmp/spool3" "$tmp/src3"
+mount -t tmpfs -o size=24M none "$tmp/thin" || fail "mount tmpfs"
+truncate -s 300M "$tmp/thin/disk"
+mkfs.ext4 -q "$tmp/thin/disk" || fail "mkfs.ext4"
+mount -o loop "$tmp/thin/disk" "$tmp/spool3" || skip "no loop mount"
+mkdir -m 700 "$tmp/spool3/spool"
+sqlite3 "$tmp/src3/app.db" "CREATE TABLE big(b); WITH RECURSIVE c(i) AS
+	(SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < 60)
+	INSERT INTO big SELECT randomblob(1000000) FROM c;"
+start_fs "$tmp/src3" -o "spool=$tmp/spool3/spool,stall_ms=60000"
+ls "$mnt/backup/data" >/dev/null || fail "$(cat "$mnt/status")"
+sync -f "$tmp/spool3" 2>/dev/null && fail "the thin disk has room for all of it"
+echo 3 >/proc/sys/vm/drop_caches
+cp -r "$mnt/backup" "$tmp/copy3" 2>"$tmp/err" && fail "what was lost was served"
+grep -q 'data/app.db.*Input/output error' "$tmp/err" || fail "$(cat "$tmp/err")"
+grep -q 'error: .*private copy of `app.db`: changed since it was made' \
+	"$mnt/status" || fail "$(cat "$mnt/status")"
+stop_fs 'ABORTED(corrupt)'
+umount "$tmp/spool3" "$tmp/thin"
+rm -r "$tmp/src3" "$tmp/copy3"
+ok "what the disk of the spool lost is not served"
+
 # Blocks that can be shared are.
 command -v mkfs.xfs >/dev/null || skip "no mkfs.xfs"
 truncate -s 1G "$tmp/disk"

@@ -34,11 +34,20 @@ static int image_fd(const struct sqlite_image *image)
 static int read_raw(const struct sqlite_image *image, uint64_t off_bytes,
     uint8_t *data, size_t len, struct still_error *err)
 {
-	ssize_t n = still_sys_pread(image_fd(image), data, len, off_bytes);
 	const char *why = "the database file ends before it";
 	uint64_t end;
 	uint64_t page;
+	ssize_t n;
 
+	if (image->private.fd >= 0) {
+		n = sqlite_private_read(
+		    &image->private, image->rel, off_bytes, data, len, err);
+		if (n < 0)
+			return (int) n;
+	} else {
+		n = still_sys_pread(
+		    sqlite_file_fd(image->pin.db), data, len, off_bytes);
+	}
 	if (n < 0)
 		return still_error_sys(err, (int) -n,
 		    "The disk of the live database failed; see the kernel log.",

@@ -12,9 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/sys.h"
 
 #define PIECE_BYTES (1024 * 1024)
+
+/* Of one digest; pieces are whole ones, but for the last. */
+#define CHUNK_BYTES ((size_t) 64 * 1024)
 
 /* What is copied a second time to learn the speed. */
 #define SAMPLE_BYTES (UINT64_C(64) * 1024 * 1024)
@@ -60,6 +64,17 @@ static int too_late(const struct copy *copy, struct still_error *err)
 	    copy->rel);
 }
 
+/* Of a piece that begins at `off`. */
+static void note_digests(const struct copy *copy, uint64_t off, size_t len)
+{
+	uint64_t *digest = copy->private->digests + off / CHUNK_BYTES;
+	const uint8_t *p = copy->piece;
+
+	for (size_t at = 0; at < len; at += CHUNK_BYTES)
+		*digest++ = still_hash64(
+		    p + at, len - at < CHUNK_BYTES ? len - at : CHUNK_BYTES);
+}
+
 /* [0, size) of the source; fewer bytes are no failure here. */
 static int copy_bytes(const struct copy *copy, uint64_t size_bytes,
     uint64_t *ret_copied, struct still_error *err)
@@ -82,6 +97,7 @@ static int copy_bytes(const struct copy *copy, uint64_t size_bytes,
 		    copy->private->fd, copy->piece, (size_t) n, off);
 		if (rc < 0)
 			return failed(-rc, copy->rel, err);
+		note_digests(copy, off, (size_t) n);
 		off += (uint64_t) n;
 		rc = check_cancel(copy->cancel, copy->rel, err);
 		if (rc == 0 && copy->deadline_ns && off < size_bytes &&
@@ -95,9 +111,15 @@ static int copy_bytes(const struct copy *copy, uint64_t size_bytes,
 static int with_piece(struct copy *copy, uint64_t size_bytes,
     uint64_t *ret_copied, struct still_error *err)
 {
+	size_t n_digests = (size_t) (size_bytes / CHUNK_BYTES) + 1;
+	uint64_t *digests = realloc(
+	    copy->private->digests, n_digests * sizeof(*digests));
 	int rc;
 
 	*ret_copied = 0;
+	if (!digests)
+		return still_error_nomem(err);
+	copy->private->digests = digests;
 	if (posix_memalign(&copy->piece, 4096, PIECE_BYTES) != 0)
 		return still_error_nomem(err);
 	rc = copy_bytes(copy, size_bytes, ret_copied, err);
@@ -222,9 +244,77 @@ int sqlite_private_take(struct sqlite_private *private, int source_fd,
 	return rc;
 }
 
+/* ---- reading ------------------------------------------------------------- */
+
+static int spool_failed(int sys_errno, const char *rel, struct still_error *err)
+{
+	return still_error_sys(err, sys_errno,
+	    "The disk of `spool` failed; see the kernel log.",
+	    "private copy of `%s`", rel);
+}
+
+/* A whole chunk of the copy, into `chunk`. */
+static int read_chunk(const struct sqlite_private *private, const char *rel,
+    uint64_t off, uint8_t *chunk, size_t len, struct still_error *err)
+{
+	ssize_t n = still_sys_pread(private->fd, chunk, len, off);
+
+	if (n < 0)
+		return spool_failed((int) -n, rel, err);
+	if ((size_t) n == len &&
+	    still_hash64(chunk, len) == private->digests[off / CHUNK_BYTES])
+		return 0;
+	return still_error_set(err, STILL_ERR_CORRUPT, 0,
+	    "The disk of `spool` failed, or has less room than it says; see "
+	    "the kernel log. The live database is not harmed.",
+	    "private copy of `%s`: changed since it was made (bytes %llu to "
+	    "%llu)",
+	    rel, (unsigned long long) off, (unsigned long long) (off + len));
+}
+
+ssize_t sqlite_private_read(const struct sqlite_private *private,
+    const char *rel, uint64_t off_bytes, void *data, size_t len,
+    struct still_error *err)
+{
+	const uint64_t size = private->size_bytes;
+	uint8_t scratch[CHUNK_BYTES];
+	uint8_t *to = data;
+	ssize_t n;
+	int rc = 0;
+
+	if (!private->digests) {
+		n = still_sys_pread(private->fd, data, len, off_bytes);
+		return n < 0 ? spool_failed((int) -n, rel, err) : n;
+	}
+	if (off_bytes >= size)
+		return 0;
+	if (len > size - off_bytes)
+		len = (size_t) (size - off_bytes);
+	n = (ssize_t) len;
+	while (rc == 0 && len > 0) {
+		size_t from = (size_t) (off_bytes % CHUNK_BYTES);
+		uint64_t off = off_bytes - from;
+		size_t chunk = size - off < CHUNK_BYTES ? (size_t) (size - off)
+							: CHUNK_BYTES;
+		size_t part = chunk - from < len ? chunk - from : len;
+		bool whole = part == chunk;
+
+		rc = read_chunk(
+		    private, rel, off, whole ? to : scratch, chunk, err);
+		if (rc == 0 && !whole)
+			memcpy(to, scratch + from, part);
+		off_bytes += part;
+		to += part;
+		len -= part;
+	}
+	return rc < 0 ? rc : n;
+}
+
 void sqlite_private_release(struct sqlite_private *private)
 {
 	if (private->fd >= 0)
 		close(private->fd);
+	free(private->digests);
+	private->digests = NULL;
 	private->fd = -1;
 }

@@ -6,28 +6,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The largest gap that is read for the sake of the bytes behind it: a few of
- * the kernel's read-ahead windows. */
-#define GAP_MAX_BYTES (1024 * 1024)
-#define PIECE_BYTES (1024 * 1024)
+/* The largest gap that is waited for, or read, for the sake of the bytes behind
+ * it: a few of the kernel's largest requests. */
+#define GAP_MAX_BYTES (4 * 1024 * 1024)
+/* What is digested while it is still near the core. */
+#define PIECE_BYTES (256 * 1024)
+
+static void settle(struct still_digest *digest, struct still_hash128 value)
+{
+	digest->value = value;
+	digest->done = true;
+	still_hash_free(digest->state);
+	digest->state = NULL;
+}
 
 void still_digest_init(struct still_digest *digest, uint64_t size_bytes,
     atomic_uint_fast64_t *total)
 {
 	memset(digest, 0, sizeof(*digest));
 	pthread_mutex_init(&digest->lock, NULL);
+	pthread_cond_init(&digest->ended, NULL);
 	digest->size_bytes = size_bytes;
 	digest->total = total;
-	if (size_bytes == 0) {
-		digest->value = still_hash128("", 0);
-		digest->done = true;
-	}
+	if (size_bytes == 0)
+		settle(digest, still_hash128("", 0));
 }
 
 /* `data` is at the frontier. Without memory nothing is digested, and the pass
  * tries again. */
 static int advance(struct still_digest *digest, const void *data, size_t len)
 {
+	/* Most files are small. */
+	if (len == digest->size_bytes) {
+		digest->frontier_bytes = len;
+		atomic_fetch_add(digest->total, len);
+		settle(digest, still_hash128(data, len));
+		return 0;
+	}
 	if (!digest->state) {
 		digest->state = still_hash_new();
 		if (!digest->state)
@@ -36,16 +51,13 @@ static int advance(struct still_digest *digest, const void *data, size_t len)
 	still_hash_update(digest->state, data, len);
 	digest->frontier_bytes += len;
 	atomic_fetch_add(digest->total, len);
-	if (digest->frontier_bytes == digest->size_bytes) {
-		digest->value = still_hash_digest(digest->state);
-		digest->done = true;
-		still_hash_free(digest->state);
-		digest->state = NULL;
-	}
+	if (digest->frontier_bytes == digest->size_bytes)
+		settle(digest, still_hash_digest(digest->state));
 	return 0;
 }
 
-static int fill_to(struct still_digest *digest, uint64_t target_bytes,
+/* One piece of what lies before the target. */
+static int fill_piece(struct still_digest *digest, uint64_t target_bytes,
     still_fill_fn *fill, void *arg, struct still_error *err)
 {
 	uint64_t len = target_bytes - digest->frontier_bytes;
@@ -64,22 +76,70 @@ static int fill_to(struct still_digest *digest, uint64_t target_bytes,
 	return rc;
 }
 
-void still_digest_feed(struct still_digest *digest, uint64_t off_bytes,
-    const void *data, size_t len, still_fill_fn *fill, void *arg)
+/* The first `len` bytes of a read, as far as they are at the frontier. */
+static void take(struct still_digest *digest,
+    const struct still_digest_read *read, const char *data, size_t len)
 {
-	uint64_t end = off_bytes + len;
+	uint64_t skip = digest->frontier_bytes - read->from_bytes;
+
+	if (!digest->done && read->from_bytes <= digest->frontier_bytes &&
+	    skip < len)
+		advance(digest, data + skip, len - (size_t) skip);
+}
+
+static bool is_near(
+    const struct still_digest *digest, const struct still_digest_read *read)
+{
+	return !digest->done && read->from_bytes > digest->frontier_bytes &&
+	    read->from_bytes - digest->frontier_bytes <= GAP_MAX_BYTES;
+}
+
+/* Will somebody else bring the byte at the frontier? */
+static bool is_coming(const struct still_digest *digest)
+{
+	for (const struct still_digest_read *r = digest->reads; r; r = r->next)
+		if (r->from_bytes <= digest->frontier_bytes &&
+		    r->to_bytes > digest->frontier_bytes)
+			return true;
+	return false;
+}
+
+void still_digest_begin(struct still_digest *digest,
+    struct still_digest_read *read, uint64_t off_bytes, size_t len)
+{
+	*read = (struct still_digest_read){off_bytes, off_bytes + len, NULL};
+	pthread_mutex_lock(&digest->lock);
+	read->next = digest->reads;
+	digest->reads = read;
+	pthread_mutex_unlock(&digest->lock);
+}
+
+void still_digest_feed(struct still_digest *digest,
+    const struct still_digest_read *read, const void *data, size_t len)
+{
+	pthread_mutex_lock(&digest->lock);
+	take(digest, read, data, len);
+	pthread_mutex_unlock(&digest->lock);
+}
+
+void still_digest_end(struct still_digest *digest,
+    struct still_digest_read *read, const void *data, size_t len,
+    still_fill_fn *fill, void *arg)
+{
+	struct still_digest_read **at;
 
 	pthread_mutex_lock(&digest->lock);
-	if (!digest->done && off_bytes > digest->frontier_bytes &&
-	    off_bytes - digest->frontier_bytes <= GAP_MAX_BYTES)
-		fill_to(digest, off_bytes, fill, arg, NULL);
-	if (!digest->done && off_bytes <= digest->frontier_bytes &&
-	    end > digest->frontier_bytes) {
-		uint64_t skip = digest->frontier_bytes - off_bytes;
-
-		advance(
-		    digest, (const char *) data + skip, len - (size_t) skip);
-	}
+	while (len > 0 && is_near(digest, read))
+		if (is_coming(digest))
+			pthread_cond_wait(&digest->ended, &digest->lock);
+		else if (fill_piece(digest, read->from_bytes, fill, arg, NULL) <
+		    0)
+			break;
+	take(digest, read, data, len);
+	for (at = &digest->reads; *at != read; at = &(*at)->next)
+		;
+	*at = read->next;
+	pthread_cond_broadcast(&digest->ended);
 	pthread_mutex_unlock(&digest->lock);
 }
 
@@ -97,7 +157,7 @@ int still_digest_complete(struct still_digest *digest, still_fill_fn *fill,
 		 * same file go on. */
 		pthread_mutex_lock(&digest->lock);
 		if (!digest->done)
-			rc = fill_to(
+			rc = fill_piece(
 			    digest, digest->size_bytes, fill, arg, err);
 		done = digest->done;
 		pthread_mutex_unlock(&digest->lock);
@@ -108,5 +168,6 @@ int still_digest_complete(struct still_digest *digest, still_fill_fn *fill,
 void still_digest_release(struct still_digest *digest)
 {
 	still_hash_free(digest->state);
+	pthread_cond_destroy(&digest->ended);
 	pthread_mutex_destroy(&digest->lock);
 }

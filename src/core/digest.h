@@ -3,12 +3,18 @@
  * digest: the XXH128 of one file while it is read in any order.
  *
  * A digest is sequential and reads are not. The state advances whenever a read
- * covers the frontier (the first byte that is not digested yet). A read that
- * begins a little behind it, as the second of two parallel read-aheads does,
- * first has the small gap read once more; that costs at most what the closing
- * pass would have read anyway. Everything else is left to that pass.
+ * covers the frontier (the first byte that is not digested yet). Of two parallel
+ * read-aheads, the second may be done first: a read that ends a little behind
+ * the frontier waits for the one that is at it. Where nobody is, the small gap
+ * is read once more; that costs at most what the closing pass would have read
+ * anyway. Everything else is left to that pass.
  *
- * Threads: any; one lock inside, held while a gap is read.
+ * A read is begun, fed and ended by one thread, and ended whatever happens:
+ * others may wait for it. Who is at the frontier waits for nobody, and so no
+ * two wait for each other.
+ *
+ * Threads: any; one lock inside, held while bytes are digested and while a gap
+ * is read.
  */
 #ifndef STILL_CORE_DIGEST_H
 #define STILL_CORE_DIGEST_H
@@ -25,10 +31,20 @@
 typedef int still_fill_fn(void *arg, uint64_t off_bytes, void *data, size_t len,
     struct still_error *err);
 
+/* A read under way. */
+struct still_digest_read {
+	uint64_t from_bytes;
+	uint64_t to_bytes; /* one behind the last */
+	struct still_digest_read *next;
+};
+
 struct still_digest {
 	pthread_mutex_t lock;
-	uint64_t size_bytes;            /* constant */
-	uint64_t frontier_bytes;        /* all before it is digested */
+	pthread_cond_t ended; /* a read has ended */
+	struct still_digest_read
+	    *reads;              /* under way; on their threads' stacks */
+	uint64_t size_bytes;     /* constant */
+	uint64_t frontier_bytes; /* all before it is digested */
 	struct still_hash_state *state; /* between first and last byte */
 	struct still_hash128 value;     /* set with done */
 	bool done;
@@ -38,10 +54,22 @@ struct still_digest {
 void still_digest_init(struct still_digest *digest, uint64_t size_bytes,
     atomic_uint_fast64_t *total);
 
-/* Bytes that were just read and verified. `fill` reads a gap, where that is
- * worth while; its failure leaves the digest where it was. */
-void still_digest_feed(struct still_digest *digest, uint64_t off_bytes,
-    const void *data, size_t len, still_fill_fn *fill, void *arg);
+/* Before the first byte of a read. `read` stays where it is until its end. */
+void still_digest_begin(struct still_digest *digest,
+    struct still_digest_read *read, uint64_t off_bytes, size_t len);
+
+/* The first `len` bytes of the read stand in `data`, verified. Waits for
+ * nobody. May be left out, and be called again when there are more. */
+void still_digest_feed(struct still_digest *digest,
+    const struct still_digest_read *read, const void *data, size_t len);
+
+/* Likewise, and there will be no more; fewer than were announced when the rest
+ * could not be read. Waits for reads that are before this one, if they are
+ * near. `fill` reads a gap, where that is worth while; its failure leaves the
+ * digest where it was. */
+void still_digest_end(struct still_digest *digest,
+    struct still_digest_read *read, const void *data, size_t len,
+    still_fill_fn *fill, void *arg);
 
 /* Read the rest through `fill`, in pieces, looking at `cancel` between them. */
 int still_digest_complete(struct still_digest *digest, still_fill_fn *fill,

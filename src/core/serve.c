@@ -7,6 +7,8 @@
 #include "base/hash.h"
 #include "core/session.h"
 
+#define PIECE_BYTES ((size_t) 128 * 1024)
+
 /* Is this the first time that this message is told? Under the lock. */
 static bool first_report(struct still_session *session, const char *msg)
 {
@@ -189,25 +191,47 @@ static int read_seal(struct still_session *session, uint64_t off_bytes,
 	return rc;
 }
 
+/* A big request goes piece by piece: verified and digested while it is still
+ * near the core. Pieces end where pages do. */
+static int read_file(struct still_session *session, uint32_t index,
+    uint64_t off_bytes, char *data, size_t len, struct still_error *err)
+{
+	struct still_digest *digest = &session->tracked[index].digest;
+	struct still_fill fill = {session, index};
+	struct still_digest_read read;
+	size_t done = 0;
+	int rc = 0;
+
+	still_digest_begin(digest, &read, off_bytes, len);
+	while (rc == 0 && done < len) {
+		size_t n = PIECE_BYTES -
+		    (size_t) ((off_bytes + done) % PIECE_BYTES);
+
+		if (n > len - done)
+			n = len - done;
+		rc = still_session_fill(
+		    &fill, off_bytes + done, data + done, n, err);
+		if (rc == 0)
+			done += n;
+		if (rc == 0 && done < len)
+			still_digest_feed(digest, &read, data, done);
+	}
+	still_digest_end(digest, &read, data, done, still_session_fill, &fill);
+	return rc;
+}
+
 static ssize_t read_entry(struct still_session *session, uint32_t index,
     uint64_t off_bytes, void *data, size_t len, struct still_error *err)
 {
 	const struct still_entry *entry = &session->snapshot.entries[index];
-	struct still_fill fill = {session, index};
 	int rc;
 
 	if (off_bytes >= entry->size_bytes || len == 0)
 		return 0;
 	if (len > entry->size_bytes - off_bytes)
 		len = (size_t) (entry->size_bytes - off_bytes);
-	if (entry->seal) {
-		rc = read_seal(session, off_bytes, data, len, err);
-	} else {
-		rc = still_session_fill(&fill, off_bytes, data, len, err);
-		if (rc == 0)
-			still_digest_feed(&session->tracked[index].digest,
-			    off_bytes, data, len, still_session_fill, &fill);
-	}
+	rc = entry->seal ? read_seal(session, off_bytes, data, len, err)
+			 : read_file(session, index, off_bytes, data, len, err);
 	if (rc < 0)
 		return rc;
 	cover(session, index, off_bytes, len);

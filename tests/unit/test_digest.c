@@ -19,6 +19,8 @@
 #include "tests/unit/scratch.h"
 
 #define MIB (1024 * 1024)
+#define GAP_MAX (4 * MIB)
+#define PIECE (256 * 1024)
 
 struct file {
 	uint8_t *bytes;
@@ -77,9 +79,11 @@ static void feed(struct file *file, size_t off, size_t len)
 {
 	/* A copy, so that a sanitizer sees who reads beyond it. */
 	uint8_t *data = malloc(len + 1);
+	struct still_digest_read read;
 
 	memcpy(data, file->bytes + off, len);
-	still_digest_feed(&file->digest, off, data, len, fill, file);
+	still_digest_begin(&file->digest, &read, off, len);
+	still_digest_end(&file->digest, &read, data, len, fill, file);
 	free(data);
 }
 
@@ -185,18 +189,18 @@ static void large_gap(void **state)
 	struct file file;
 
 	(void) state;
-	open_file(&file, 4 * MIB, 1);
+	open_file(&file, 3 * GAP_MAX, 1);
 	/* One byte more than is worth it. */
-	feed(&file, MIB + 1, 1000);
+	feed(&file, GAP_MAX + 1, 1000);
 	assert_int_equal(file.n_fills, 0);
 	assert_int_equal(file.digest.frontier_bytes, 0);
-	feed(&file, MIB, 1000);
-	assert_int_equal(file.n_fills, 1);
-	assert_int_equal(file.digest.frontier_bytes, MIB + 1000);
+	feed(&file, GAP_MAX, 1000);
+	assert_int_equal(file.n_fills, GAP_MAX / PIECE);
+	assert_int_equal(file.digest.frontier_bytes, GAP_MAX + 1000);
 	complete(&file);
 	assert_done(&file);
 	/* No byte was digested twice, none left out. */
-	assert_int_equal(file.filled_bytes, 4 * MIB - 1000);
+	assert_int_equal(file.filled_bytes, 3 * GAP_MAX - 1000);
 	close_file(&file);
 }
 
@@ -205,7 +209,7 @@ static void unread(void **state)
 	struct file file;
 
 	(void) state;
-	open_file(&file, 3 * MIB + 1, 1);
+	open_file(&file, 3 * PIECE + 1, 1);
 	complete(&file);
 	assert_done(&file);
 	assert_int_equal(file.filled_bytes, file.size);
@@ -213,6 +217,32 @@ static void unread(void **state)
 	assert_int_equal(file.n_fills, 4);
 	complete(&file);
 	assert_int_equal(file.n_fills, 4);
+	close_file(&file);
+}
+
+/* What of a read is there is taken at once, the rest later. */
+static void piece_by_piece(void **state)
+{
+	struct still_digest_read read;
+	struct file file;
+
+	(void) state;
+	open_file(&file, 1000, 1);
+	feed(&file, 0, 100);
+	still_digest_begin(&file.digest, &read, 50, 950);
+	still_digest_feed(&file.digest, &read, file.bytes + 50, 10);
+	assert_int_equal(file.digest.frontier_bytes, 100);
+	still_digest_feed(&file.digest, &read, file.bytes + 50, 200);
+	assert_int_equal(file.digest.frontier_bytes, 250);
+	still_digest_feed(&file.digest, &read, file.bytes + 50, 200);
+	assert_int_equal(file.digest.frontier_bytes, 250);
+	/* It comes no further: the rest cannot be read. */
+	still_digest_end(
+	    &file.digest, &read, file.bytes + 50, 300, fill, &file);
+	assert_int_equal(file.digest.frontier_bytes, 350);
+	feed(&file, 350, 650);
+	assert_done(&file);
+	assert_int_equal(file.n_fills, 0);
 	close_file(&file);
 }
 
@@ -297,7 +327,7 @@ static void cancelled(void **state)
 	struct file file;
 
 	(void) state;
-	open_file(&file, 3 * MIB, 1);
+	open_file(&file, 3 * PIECE, 1);
 	file.cancel_in_fill = true;
 	assert_int_equal(still_digest_complete(
 			     &file.digest, fill, &file, &file.cancel, &err),
@@ -305,13 +335,13 @@ static void cancelled(void **state)
 	assert_int_equal(err.code, STILL_ERR_CANCELLED);
 	still_error_clear(&err);
 	assert_int_equal(file.n_fills, 1);
-	assert_int_equal(file.digest.frontier_bytes, MIB);
+	assert_int_equal(file.digest.frontier_bytes, PIECE);
 	/* What is digested stays so. */
 	file.cancel_in_fill = false;
 	atomic_store(&file.cancel, false);
 	complete(&file);
 	assert_done(&file);
-	assert_int_equal(file.filled_bytes, 3 * MIB);
+	assert_int_equal(file.filled_bytes, 3 * PIECE);
 	close_file(&file);
 }
 
@@ -380,6 +410,97 @@ static void many_readers(void **state)
 	}
 }
 
+/* A read that another thread ends, as soon as it may. */
+struct ender {
+	struct file *file;
+	struct still_digest_read read;
+	pthread_t thread;
+};
+
+static void *end_read(void *arg)
+{
+	struct ender *ender = arg;
+	const struct still_digest_read *read = &ender->read;
+
+	still_digest_end(&ender->file->digest, &ender->read,
+	    ender->file->bytes + read->from_bytes,
+	    (size_t) (read->to_bytes - read->from_bytes), fill, ender->file);
+	return NULL;
+}
+
+static void start_ender(
+    struct ender *ender, struct file *file, size_t off, size_t len)
+{
+	ender->file = file;
+	still_digest_begin(&file->digest, &ender->read, off, len);
+	assert_int_equal(
+	    pthread_create(&ender->thread, NULL, end_read, ender), 0);
+}
+
+/* Who is ahead waits for who is at the frontier, and reads nothing twice. */
+static void waits_for_the_one_before(void **state)
+{
+	(void) state;
+	for (int round = 0; round < 200; round++) {
+		struct still_digest_read first;
+		struct ender third;
+		struct ender second;
+		struct file file;
+
+		open_file(&file, 3000, 1);
+		still_digest_begin(&file.digest, &first, 0, 1000);
+		start_ender(&third, &file, 2000, 1000);
+		start_ender(&second, &file, 1000, 1000);
+		still_digest_feed(&file.digest, &first, file.bytes, 500);
+		still_digest_end(
+		    &file.digest, &first, file.bytes, 1000, fill, &file);
+		pthread_join(third.thread, NULL);
+		pthread_join(second.thread, NULL);
+		assert_done(&file);
+		assert_int_equal(file.n_fills, 0);
+		close_file(&file);
+	}
+}
+
+/* The one before fails: nobody is left waiting, and the gap is read. */
+static void the_one_before_fails(void **state)
+{
+	(void) state;
+	for (int round = 0; round < 200; round++) {
+		struct still_digest_read first;
+		struct ender second;
+		struct file file;
+
+		open_file(&file, 2000, 1);
+		still_digest_begin(&file.digest, &first, 0, 1000);
+		start_ender(&second, &file, 1000, 1000);
+		still_digest_end(
+		    &file.digest, &first, file.bytes, 10, fill, &file);
+		pthread_join(second.thread, NULL);
+		assert_done(&file);
+		assert_int_equal(file.n_fills, 1);
+		assert_int_equal(file.filled_bytes, 990);
+		close_file(&file);
+	}
+}
+
+/* What is far ahead goes on; it is the closing pass's. */
+static void far_ahead_does_not_wait(void **state)
+{
+	struct still_digest_read first;
+	struct file file;
+
+	(void) state;
+	open_file(&file, GAP_MAX + 2000, 1);
+	still_digest_begin(&file.digest, &first, 0, 1000);
+	feed(&file, GAP_MAX + 1, 1000);
+	assert_int_equal(file.digest.frontier_bytes, 0);
+	assert_int_equal(file.n_fills, 0);
+	still_digest_end(&file.digest, &first, file.bytes, 1000, fill, &file);
+	assert_int_equal(file.digest.frontier_bytes, 1000);
+	close_file(&file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,11 +511,15 @@ int main(void)
 	    cmocka_unit_test(small_gap),
 	    cmocka_unit_test(large_gap),
 	    cmocka_unit_test(unread),
+	    cmocka_unit_test(piece_by_piece),
 	    cmocka_unit_test(random_orders),
 	    cmocka_unit_test(gap_cannot_be_read),
 	    cmocka_unit_test(rest_cannot_be_read),
 	    cmocka_unit_test(cancelled),
 	    cmocka_unit_test(many_readers),
+	    cmocka_unit_test(waits_for_the_one_before),
+	    cmocka_unit_test(the_one_before_fails),
+	    cmocka_unit_test(far_ahead_does_not_wait),
 	};
 
 	scratch_watchdog();

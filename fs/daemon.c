@@ -277,6 +277,7 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	fs_gate_init(&state->begin_gate, state, fs_state_begin, fs_ops_repeat);
 	fs_gate_init(&state->seal_gate, state, fs_state_seal, fs_ops_repeat);
 	state->epoch = 1;
+	state->direct_io = options->direct_io;
 	state->started_at_ns = still_sys_now_ns();
 	state->events = still_events_new(fs_log_event, NULL);
 	if (!state->events)

@@ -96,6 +96,7 @@ static void open_live(
 
 void fs_file_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
+	struct fs_state *state = fs_state_of(req);
 	const struct still_entry *entry;
 	struct still_session *session;
 	int sys_errno;
@@ -108,7 +109,7 @@ void fs_file_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 		open_live(req, node, fi);
 		return;
 	}
-	entry = fs_node_entry(fs_state_of(req), node, &session, &sys_errno);
+	entry = fs_node_entry(state, node, &session, &sys_errno);
 	if (!entry || entry->kind != STILL_FILE) {
 		fuse_reply_err(req,
 		    entry           ? EISDIR
@@ -116,9 +117,8 @@ void fs_file_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 				    : EISDIR);
 		return;
 	}
-	/* The seal may be withdrawn at any time, so it is never cached. */
-	fi->direct_io = entry->seal;
-	fi->keep_cache = !entry->seal;
+	fi->direct_io = fs_entry_is_direct(entry, state->direct_io);
+	fi->keep_cache = !fi->direct_io;
 	fi->noflush = 1;
 	fuse_reply_open(req, fi);
 }

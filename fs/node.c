@@ -66,7 +66,7 @@ int fs_node_stat(struct fs_state *state, fuse_ino_t node, struct stat *ret,
 	}
 	entry = fs_node_entry(state, node, &session, &sys_errno);
 	if (entry) {
-		fs_stat_entry(entry, ret);
+		fs_stat_entry(entry, state->direct_io, ret);
 		*ret_timeout_s = FS_TIMEOUT_SESSION;
 	} else if (sys_errno == 0) {
 		fs_stat_backup(&state->info, fs_state_backup_time(state), ret);

@@ -42,6 +42,8 @@ static const struct option table[] = {
 	"let other users in, as far as the source's modes do"},
     {"barrier_max", NUMBER, AT(barrier_max), 1, 1000000, "N",
 	"refuse a source of more than N databases (4000)"},
+    {"direct_io", FLAG, AT(direct_io), 0, 0, NULL,
+	"read big files past the page cache: cheaper, but no mmap"},
     {"engine", STRING, AT(engine), 0, 0, "NAME",
 	"let only the engine of this name look at SOURCE"},
     {"force", FLAG, AT(force), 0, 0, NULL,

@@ -30,6 +30,7 @@ struct fs_options {
 	bool allow_other;
 	bool noexec;
 	char *spool; /* owned; NULL: the default place */
+	bool direct_io;
 	uint32_t freeze_ms;
 	uint32_t stall_ms;
 	uint32_t barrier_max;

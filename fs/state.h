@@ -24,6 +24,7 @@ struct fs_state {
 	char *mountpoint;
 	int64_t started_at_ns;
 	int wake_fd; /* eventfd of the daemon's watch */
+	bool direct_io;
 
 	struct fs_gate begin_gate; /* requests that wait for the freeze */
 	struct fs_gate seal_gate;  /* requests that wait for the seal */

@@ -77,9 +77,11 @@ void fs_stat_live(const struct still_instance_info *info, enum fs_live live,
 	set_times(ret, time_s);
 }
 
-void fs_stat_entry(const struct still_entry *entry, struct stat *ret)
+void fs_stat_entry(
+    const struct still_entry *entry, bool direct_io, struct stat *ret)
 {
 	bool dir = entry->kind == STILL_DIR;
+	bool big = entry->size_bytes >= FS_DIRECT_BYTES;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->st_ino = entry->ino;
@@ -89,6 +91,9 @@ void fs_stat_entry(const struct still_entry *entry, struct stat *ret)
 	ret->st_gid = entry->gid;
 	ret->st_size = (off_t) entry->size_bytes;
 	ret->st_blocks = (blkcnt_t) ((entry->size_bytes + 511) / 512);
-	ret->st_blksize = BLOCK_BYTES;
+	/* What cp and others make their buffers of. */
+	ret->st_blksize = big && fs_entry_is_direct(entry, direct_io)
+	    ? FS_DIRECT_BYTES
+	    : BLOCK_BYTES;
 	set_times(ret, entry->time_s);
 }

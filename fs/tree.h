@@ -77,6 +77,21 @@ static inline bool fs_node_is_live(uint64_t node)
 /* How long the kernel may remember what a session shows, in seconds. */
 #define FS_TIMEOUT_SESSION 86400.0
 
+/* With the option direct_io, files of this size and more are read past the page
+ * cache, in requests of it. Smaller ones cost less through the cache, which
+ * knows where they end, and can be mapped. */
+#define FS_DIRECT_BYTES (1024 * 1024)
+
+/* Is this file read past the page cache? The seal always is, because it may be
+ * withdrawn at any time. */
+static inline bool fs_entry_is_direct(
+    const struct still_entry *entry, bool direct_io)
+{
+	return entry->seal ||
+	    (direct_io && entry->kind == STILL_FILE &&
+		entry->size_bytes >= FS_DIRECT_BYTES);
+}
+
 /* Attributes, whole. `time_s`: when the mount was made. */
 void fs_stat_root(
     const struct still_instance_info *info, int64_t time_s, struct stat *ret);
@@ -85,6 +100,7 @@ void fs_stat_live(const struct still_instance_info *info, enum fs_live live,
 /* backup/ before its session exists. */
 void fs_stat_backup(
     const struct still_instance_info *info, int64_t time_s, struct stat *ret);
-void fs_stat_entry(const struct still_entry *entry, struct stat *ret);
+void fs_stat_entry(
+    const struct still_entry *entry, bool direct_io, struct stat *ret);
 
 #endif

@@ -78,7 +78,7 @@ static void plain(void **state)
 	assert_null(options.engine);
 	assert_false(options.foreground || options.debug || options.help ||
 	    options.version || options.force || options.nonempty ||
-	    options.allow_other || options.noexec);
+	    options.allow_other || options.noexec || options.direct_io);
 	assert_int_equal(options.freeze_ms, STILL_FREEZE_MS_DEFAULT);
 	assert_int_equal(options.threads, 4);
 	fs_options_release(&options);
@@ -94,6 +94,7 @@ static void flags(void **state)
 		size_t offset;
 	} table[] = {
 	    {"allow_other", offsetof(struct fs_options, allow_other)},
+	    {"direct_io", offsetof(struct fs_options, direct_io)},
 	    {"force", offsetof(struct fs_options, force)},
 	    {"noexec", offsetof(struct fs_options, noexec)},
 	    {"nonempty", offsetof(struct fs_options, nonempty)},
@@ -388,8 +389,9 @@ static void help_lists_everything(void **state)
 {
 	static const char *const words[] = {"-f, --foreground", "-d, --debug",
 	    "-V, --version", "-h, --help", "allow_other", "barrier_max=N",
-	    "engine=NAME", "force", "freeze_ms=N", "noexec", "nonempty",
-	    "spool=DIR", "stall_ms=N", "threads=N", "verify=basic|quick|full"};
+	    "direct_io", "engine=NAME", "force", "freeze_ms=N", "noexec",
+	    "nonempty", "spool=DIR", "stall_ms=N", "threads=N",
+	    "verify=basic|quick|full"};
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
@@ -454,7 +456,7 @@ static void help_lists_nothing_else(void **state)
 		line += name;
 		n++;
 	}
-	assert_int_equal(n, 11);
+	assert_int_equal(n, 12);
 	free(text);
 }
 

@@ -131,7 +131,7 @@ static void entries(void **state)
 
 	(void) state;
 	memset(&st, 0xff, sizeof(st));
-	fs_stat_entry(&file, &st);
+	fs_stat_entry(&file, false, &st);
 	assert_common(&st, 1700000000);
 	assert_int_equal(st.st_mode, S_IFREG | 0640);
 	assert_int_equal(st.st_nlink, 1);
@@ -140,7 +140,7 @@ static void entries(void **state)
 	assert_true(st.st_ino == file.ino);
 
 	memset(&st, 0xff, sizeof(st));
-	fs_stat_entry(&dir, &st);
+	fs_stat_entry(&dir, false, &st);
 	assert_common(&st, 5);
 	assert_int_equal(st.st_mode, S_IFDIR | 0750);
 	assert_int_equal(st.st_nlink, 2 + 4);
@@ -165,9 +165,43 @@ static void backup(void **state)
 
 	(void) state;
 	fs_stat_backup(&info, 7, &before);
-	fs_stat_entry(&entry, &in);
+	fs_stat_entry(&entry, true, &in);
 	assert_common(&before, 7);
 	assert_memory_equal(&before, &in, sizeof(in));
+}
+
+/* Past the page cache go big files that are wanted so, and the seal. */
+static void direct(void **state)
+{
+	static const struct {
+		struct still_entry entry;
+		bool never;
+		bool wanted;
+		blksize_t block_bytes;
+	} table[] = {
+	    {{.kind = STILL_FILE, .size_bytes = 1048575}, false, false, 4096},
+	    {{.kind = STILL_FILE, .size_bytes = 1048576}, false, true, 1048576},
+	    {{.kind = STILL_FILE, .size_bytes = 60, .seal = true}, true, true,
+		4096},
+	    {{.kind = STILL_FILE, .size_bytes = 2000000, .seal = true}, true,
+		true, 1048576},
+	    {{.kind = STILL_DIR, .size_bytes = 1048576}, false, false, 4096},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct still_entry *entry = &table[i].entry;
+		struct stat st;
+
+		assert_int_equal(
+		    fs_entry_is_direct(entry, false), table[i].never);
+		assert_int_equal(
+		    fs_entry_is_direct(entry, true), table[i].wanted);
+		fs_stat_entry(entry, true, &st);
+		assert_int_equal(st.st_blksize, table[i].block_bytes);
+		fs_stat_entry(entry, false, &st);
+		assert_true(st.st_blksize == 4096 || entry->seal);
+	}
 }
 
 int main(void)
@@ -178,6 +212,7 @@ int main(void)
 	    cmocka_unit_test(root),
 	    cmocka_unit_test(live),
 	    cmocka_unit_test(entries),
+	    cmocka_unit_test(direct),
 	    cmocka_unit_test(backup),
 	};
 

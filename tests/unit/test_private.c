@@ -175,6 +175,26 @@ static void sizes(void **state)
 	}
 }
 
+static unsigned n_syncs;
+
+/* In the place of the C library's. */
+int fdatasync(int fd)
+{
+	n_syncs++;
+	return fsync(fd);
+}
+
+/* The application's file is flushed for a clone, and for nothing else. */
+static void not_flushed(void **state)
+{
+	struct fixture *f = *state;
+
+	fill(f, 40 * MIB);
+	n_syncs = 0;
+	prepare(f);
+	assert_int_equal(n_syncs, f->private.clone ? 1 : 0);
+}
+
 /* What can share blocks may be cloned; a copy it is all the same. */
 static void large(void **state)
 {
@@ -360,6 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(sizes),
+	    TEST(not_flushed),
 	    TEST(large),
 	    TEST(changed),
 	    TEST(grown),

@@ -26,6 +26,7 @@
 /* Below, a copy is over before a clone has flushed what is not yet on disk. */
 #define CLONE_MIN_BYTES (UINT64_C(32) * 1024 * 1024)
 #define CLONE_NS_PER_EXTENT 50000
+#define PROBE_BYTES 65536      /* whole blocks, whatever their size */
 #define COPY_BYTES_PER_US 1000 /* in the page cache, roughly */
 
 static int failed(int sys_errno, const char *rel, struct still_error *err)
@@ -140,13 +141,25 @@ static bool clone_pays(int source_fd, uint64_t size_bytes)
 	    size_bytes / COPY_BYTES_PER_US * 1000 / 2;
 }
 
+/* Some blocks tell whether all of them can be shared. */
+static bool can_clone(const struct sqlite_private *private, int source_fd)
+{
+	struct file_clone_range some = {
+	    .src_fd = source_fd,
+	    .src_length = PROBE_BYTES,
+	};
+
+	return ioctl(private->fd, FICLONERANGE, &some) == 0;
+}
+
 /* What the application has written but the disk has not would be flushed by
- * the clone, under the lock: so it is flushed before. */
+ * the clone, under the lock: so it is flushed before. Only then: it is the
+ * application's disk that is kept busy by it. */
 static bool try_clone(struct sqlite_private *private, int source_fd)
 {
 	int64_t start_ns;
 
-	if (fdatasync(source_fd) != 0)
+	if (!can_clone(private, source_fd) || fdatasync(source_fd) != 0)
 		return false;
 	start_ns = still_sys_monotonic_ns();
 	if (ioctl(private->fd, FICLONE, source_fd) != 0)

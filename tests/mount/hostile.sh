@@ -108,6 +108,21 @@ stop_fs 'ABORTED(incomplete)'
 rm "$db-journal" "$src"/other.db*
 ok "a pipe with the name of a journal holds nobody up"
 
+# An idle database in WAL mode needs a log, which nobody can make here.
+mkdir "$tmp/ro"
+mount -t tmpfs none "$tmp/ro" || fail "mount tmpfs"
+make_db "$tmp/ro/idle.db" 4096 10
+sqlite3 "$tmp/ro/old.db" 'CREATE TABLE t(a); INSERT INTO t VALUES(1)'
+mount -o remount,ro "$tmp/ro" || fail "remount"
+start_fs "$tmp/ro"
+cat "$mnt/backup/data/old.db" >/dev/null || fail "$(cat "$mnt/status")"
+cat "$mnt/backup/data/idle.db" >/dev/null 2>&1 && fail "idle.db was served"
+grep -qF 'database `idle.db`: cannot be opened' "$mnt/status" ||
+	fail "$(cat "$mnt/status")"
+stop_fs 'ABORTED(incomplete)'
+umount "$tmp/ro"
+ok "a database whose log cannot be made does not take the others with it"
+
 # A link in the place of a database between two looks.
 start_fs
 rm -rf "${db:?}"*

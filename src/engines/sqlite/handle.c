@@ -13,6 +13,15 @@
 #define HOT_TRIES 4
 #define HOT_PAUSE_NS (3 * 1000 * 1000)
 
+/* Is what we were to open still what lies at its path? */
+static bool is_in_place(const struct sqlite_target *target)
+{
+	struct stat st;
+
+	return stat(target->path, &st) == 0 && st.st_ino == target->st.st_ino &&
+	    st.st_dev == target->st.st_dev;
+}
+
 static int sqlite_failed(const struct sqlite_target *target, sqlite3 *conn,
     int rc, struct still_error *err)
 {
@@ -34,8 +43,9 @@ static int sqlite_failed(const struct sqlite_target *target, sqlite3 *conn,
 			    "Raise the hard limit (ulimit -Hn, LimitNOFILE=), "
 			    "or name fewer databases.",
 			    "database `%s`: too many open files", rel);
-		/* Removed since it was found, log and all. */
-		if (sys_errno == ENOENT)
+		/* Removed since it was found, log and all; or only its log is
+		 * missing, and cannot be made. */
+		if (sys_errno == ENOENT && !is_in_place(target))
 			return still_error_set(err, STILL_ERR_NOTFOUND,
 			    sys_errno, NULL,
 			    "database `%s`: was removed while it was opened",
@@ -110,7 +120,6 @@ static int open_connection(struct sqlite_handle *handle,
 {
 	sqlite3 *conn = NULL;
 	int moved = 0;
-	struct stat st;
 	int rc;
 
 	/* Named, so that no default VFS of the environment slips in between
@@ -135,8 +144,7 @@ static int open_connection(struct sqlite_handle *handle,
 		return sqlite_failed(target, conn, rc, err);
 	/* Our descriptor and SQLite's must be the same file: SQLite's is the
 	 * one at the path (it has not moved), and so is ours. */
-	if (moved || stat(target->path, &st) != 0 ||
-	    st.st_ino != target->st.st_ino || st.st_dev != target->st.st_dev)
+	if (moved || !is_in_place(target))
 		return still_error_set(err, STILL_ERR_NOTFOUND, 0,
 		    "Somebody put another file in its place; try again.",
 		    "database `%s`: was replaced while it was opened",

@@ -857,6 +857,33 @@ static void switched_to_wal(void **state)
 	ask(f, 1, "SELECT n FROM t", "2");
 }
 
+/* A restore, or an application that writes a new file and renames it. */
+static void replaced_before_the_cut(void **state)
+{
+	static const char *const modes[] = {"WAL", "DELETE"};
+	static const char *const names[] = {"a.db", "b.db"};
+	struct fixture *f = *state;
+	char *to;
+
+	for (size_t i = 0; i < 2; i++) {
+		make(f, names[i], modes[i]);
+		make(f, i ? "d.db" : "c.db", modes[i]);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		open_image(f, "a.db", LONG_NS, NULL);
+		open_image(f, "b.db", LONG_NS, NULL);
+		to = strdup(scratch_path(f->dir, names[i]));
+		assert_non_null(to);
+		assert_int_equal(
+		    rename(scratch_path(f->dir, i ? "d.db" : "c.db"), to), 0);
+		free(to);
+		cut_fails(f, LONG_NS, STILL_ERR_NOTFOUND,
+		    i ? "database `b.db`: was replaced while it was frozen"
+		      : "database `a.db`: was replaced while it was frozen");
+		release(f);
+	}
+}
+
 /* The other way is barred while we have it open: no surprise in the cut. */
 static void cannot_leave_wal(void **state)
 {
@@ -931,6 +958,7 @@ int main(int argc, char **argv)
 	    TEST(no_slot_is_to_be_had),
 	    TEST(no_slot_is_waited_for),
 	    TEST(switched_to_wal),
+	    TEST(replaced_before_the_cut),
 	    TEST(cannot_leave_wal),
 	    TEST(engine_looks_again),
 	};

@@ -331,6 +331,28 @@ static int check_stall(const struct cut *cut, struct still_error *err)
 	    (long long) (cut->request->stall_ns / 1000000));
 }
 
+/* Since the opening, which is long ago where others were prepared, somebody may
+ * have put another file in a database's place. What we hold then is none of the
+ * source's any more, and was not at the moment of the others. */
+static int check_places(const struct cut *cut, struct still_error *err)
+{
+	for (size_t i = 0; i < cut->n; i++) {
+		const struct sqlite_target *target = &cut->images[i].pin.target;
+		struct stat st;
+
+		if (cut->images[i].refusal.code ||
+		    lstat(target->path, &st) != 0 ||
+		    (st.st_ino == target->st.st_ino &&
+			st.st_dev == target->st.st_dev))
+			continue;
+		return still_error_set(err, STILL_ERR_NOTFOUND, 0,
+		    "Somebody put another file in its place; try again.",
+		    "database `%s`: was replaced while it was frozen",
+		    cut->images[i].rel);
+	}
+	return 0;
+}
+
 int sqlite_cut_take(struct sqlite_image *images, size_t n,
     const struct sqlite_cut_request *request, struct sqlite_cut *ret,
     struct still_error *err)
@@ -355,6 +377,11 @@ int sqlite_cut_take(struct sqlite_image *images, size_t n,
 		rc = n_usable == 1 && is_pinned(&images[last])
 		    ? take_one(&cut, last, err)
 		    : barrier_or_not(&cut, err);
+	if (rc == 0) {
+		rc = check_places(&cut, err);
+		if (rc < 0)
+			drop_all(&cut);
+	}
 	if (n_usable == 1)
 		cut.result.words = "one commit";
 	*ret = cut.result;

@@ -857,6 +857,33 @@ static void switched_to_wal(void **state)
 	ask(f, 1, "SELECT n FROM t", "2");
 }
 
+static unsigned n_syncs;
+
+/* In the place of the C library's. */
+int fdatasync(int fd)
+{
+	n_syncs++;
+	return fsync(fd);
+}
+
+/* What is to be cloned is flushed when no lock is held, however long ago it was
+ * prepared; what is copied is not. */
+static void flushed_before_the_cut(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f, "a.db", "DELETE");
+	make(f, "b.db", "DELETE");
+	make(f, "c.db", "WAL");
+	open_images(f);
+	n_syncs = 0;
+	f->images[1].private.clone = true;
+	/* Here blocks may be shared or not. */
+	(void) try_cut(f, LONG_NS, LONG_NS, NULL);
+	assert_int_equal(n_syncs, 1);
+	release(f);
+}
+
 /* A restore, or an application that writes a new file and renames it. */
 static void replaced_before_the_cut(void **state)
 {
@@ -958,6 +985,7 @@ int main(int argc, char **argv)
 	    TEST(no_slot_is_to_be_had),
 	    TEST(no_slot_is_waited_for),
 	    TEST(switched_to_wal),
+	    TEST(flushed_before_the_cut),
 	    TEST(replaced_before_the_cut),
 	    TEST(cannot_leave_wal),
 	    TEST(engine_looks_again),

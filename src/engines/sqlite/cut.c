@@ -353,6 +353,15 @@ static int check_places(const struct cut *cut, struct still_error *err)
 	return 0;
 }
 
+/* What was written while the others were prepared. */
+static void flush_clones(const struct cut *cut)
+{
+	for (size_t i = 0; i < cut->n; i++)
+		if (is_private(&cut->images[i]))
+			sqlite_private_flush(&cut->images[i].private,
+			    sqlite_file_fd(cut->images[i].pin.db));
+}
+
 int sqlite_cut_take(struct sqlite_image *images, size_t n,
     const struct sqlite_cut_request *request, struct sqlite_cut *ret,
     struct still_error *err)
@@ -361,7 +370,6 @@ int sqlite_cut_take(struct sqlite_image *images, size_t n,
 	    .images = images,
 	    .n = n,
 	    .request = request,
-	    .deadline_ns = still_sys_monotonic_ns() + request->limit_ns,
 	};
 	size_t n_usable = 0;
 	size_t last = 0;
@@ -373,6 +381,10 @@ int sqlite_cut_take(struct sqlite_image *images, size_t n,
 			last = i;
 		}
 	rc = check_stall(&cut, err);
+	if (rc == 0) {
+		flush_clones(&cut);
+		cut.deadline_ns = still_sys_monotonic_ns() + request->limit_ns;
+	}
 	if (rc == 0)
 		rc = n_usable == 1 && is_pinned(&images[last])
 		    ? take_one(&cut, last, err)

@@ -227,6 +227,13 @@ int sqlite_private_prepare(struct sqlite_private *private, int source_fd,
 	return rc;
 }
 
+/* A disk that fails here fails the clone too, which tells of it. */
+void sqlite_private_flush(const struct sqlite_private *private, int source_fd)
+{
+	if (private->clone)
+		(void) fdatasync(source_fd);
+}
+
 int sqlite_private_take(struct sqlite_private *private, int source_fd,
     const char *rel, int64_t deadline_ns, const atomic_bool *cancel,
     struct still_error *err)

@@ -56,6 +56,10 @@ int sqlite_private_prepare(struct sqlite_private *private, int source_fd,
     const char *rel, const struct still_spool *spool, const atomic_bool *cancel,
     struct still_error *err);
 
+/* Once all are prepared: write to the disk what a clone would have to, under
+ * the lock. A copy needs nothing. */
+void sqlite_private_flush(const struct sqlite_private *private, int source_fd);
+
 /* The database is locked: copy what it holds now. AGAIN when `deadline_ns`
  * (CLOCK_MONOTONIC) is over first. */
 int sqlite_private_take(struct sqlite_private *private, int source_fd,

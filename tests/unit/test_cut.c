@@ -884,6 +884,37 @@ static void flushed_before_the_cut(void **state)
 	release(f);
 }
 
+/* 2^32 + 1 pages are not one page. */
+static void more_pages_than_numbers(void **state)
+{
+	static const char *const steps[] = {"PRAGMA page_size = 512",
+	    "CREATE TABLE t(n)", "PRAGMA journal_mode = WAL"};
+	struct fixture *f = *state;
+	const char *path = scratch_path(f->dir, "a.db");
+	struct app *app = app_open(path);
+	int fd;
+	int rc;
+
+	for (size_t i = 0; i < 3; i++)
+		app_sql(app, steps[i]);
+	app_close(app);
+	/* The size at 28 counts only with the right number at 92. */
+	path = scratch_path(f->dir, "a.db");
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "\377", 1, 95), 1);
+	rc = ftruncate(fd, ((off_t) 1 << 41) + 512);
+	close(fd);
+	if (rc != 0)
+		skip();
+	assert_int_equal(open_image(f, "a.db", LONG_NS, NULL), 0);
+	cut(f);
+	assert_int_equal(f->images[0].refusal.code, STILL_ERR_CORRUPT);
+	assert_string_equal(still_error_msg(&f->images[0].refusal),
+	    "page 1 of `a.db`: the file has more pages than can be numbered");
+	release(f);
+}
+
 /* A restore, or an application that writes a new file and renames it. */
 static void replaced_before_the_cut(void **state)
 {
@@ -986,6 +1017,7 @@ int main(int argc, char **argv)
 	    TEST(no_slot_is_waited_for),
 	    TEST(switched_to_wal),
 	    TEST(flushed_before_the_cut),
+	    TEST(more_pages_than_numbers),
 	    TEST(replaced_before_the_cut),
 	    TEST(cannot_leave_wal),
 	    TEST(engine_looks_again),

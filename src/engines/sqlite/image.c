@@ -278,9 +278,12 @@ static int measure_file(struct sqlite_image *image, struct still_error *err)
 		    ? image->private.size_bytes
 		    : (uint64_t) st.st_size;
 
-		image->n_pages =
-		    (uint32_t) ((size + header.page_size_bytes - 1) /
-			header.page_size_bytes);
+		size = (size + header.page_size_bytes - 1) /
+		    header.page_size_bytes;
+		if (size > UINT32_MAX)
+			return page_damaged(image, 1, err,
+			    "the file has more pages than can be numbered");
+		image->n_pages = (uint32_t) size;
 	}
 	return 0;
 }

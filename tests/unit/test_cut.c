@@ -988,6 +988,59 @@ static void engine_looks_again(void **state)
 	still_engine_detach(instance);
 }
 
+static struct {
+	unsigned n_writes;
+	unsigned n_failures;
+} broken;
+
+/* After the cut, whose last step is the copy of b.db: the first write was the
+ * copy without a lock, the second its sample. Then page 1 of a.db is read, and
+ * its log. */
+static int break_log(enum still_sys_call call)
+{
+	if (call == STILL_SYS_PWRITE)
+		broken.n_writes++;
+	if (call != STILL_SYS_PREAD || broken.n_writes < 3 ||
+	    broken.n_failures == 2)
+		return 0;
+	broken.n_failures++;
+	return EIO;
+}
+
+/* A disk that does not give one log away does not take the others with it. */
+static void log_cannot_be_read(void **state)
+{
+	struct fixture *f = *state;
+	const struct still_attach_options options = {
+	    .freeze_limit_ns = LONG_NS,
+	    .stall_limit_ns = LONG_NS,
+	    .databases_max = 10,
+	};
+	struct still_freeze_request request = {
+	    &f->cancel, {warn, f}, f->spool_ops};
+	struct still_engine_instance *instance;
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_builder builder;
+
+	make(f, "a.db", "WAL");
+	make(f, "b.db", "DELETE");
+	assert_int_equal(still_engine_attach(&still_engine_sqlite, f->dir,
+			     &options, &instance, NULL),
+	    0);
+	assert_int_equal(still_builder_init(&builder, 0700, 0, 0, NULL), 0);
+	broken.n_writes = broken.n_failures = 0;
+	still_sys_fault = break_log;
+	if (still_engine_freeze(instance, &request, &builder, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	still_sys_fault = NULL;
+	assert_int_equal(builder.n_damages, 1);
+	assert_true(builder.damages[0].unfrozen);
+	assert_string_equal(builder.damages[0].object, "data/a.db");
+	assert_int_equal(builder.damages[0].what.code, STILL_ERR_IO);
+	still_builder_release(&builder);
+	still_engine_detach(instance);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -1021,6 +1074,7 @@ int main(int argc, char **argv)
 	    TEST(replaced_before_the_cut),
 	    TEST(cannot_leave_wal),
 	    TEST(engine_looks_again),
+	    TEST(log_cannot_be_read),
 	};
 	int rc = app_main(argc, argv);
 

@@ -342,6 +342,29 @@ static int check_any(const struct instance *instance, struct still_error *err)
 	return instance->images[0].refusal.code;
 }
 
+/* What the disk does not give of one database is no reason to lose the others.
+ */
+static int settle_one(struct sqlite_image *image, enum sqlite_depth depth,
+    const atomic_bool *cancel, struct still_error *err)
+{
+	struct still_error own = STILL_ERROR_INIT;
+	int rc = 0;
+
+	if (image->refusal.code)
+		return 0;
+	rc = depth == SQLITE_DEPTH_HEADER
+	    ? sqlite_image_settle(image, cancel, &own)
+	    : sqlite_deep_check(image, depth, cancel, &own);
+	if (rc == STILL_ERR_IO && sqlite_image_refusable(&own)) {
+		still_error_copy(&image->refusal, &own);
+		rc = 0;
+	} else if (rc < 0 && err) {
+		still_error_copy(err, &own);
+	}
+	still_error_clear(&own);
+	return rc;
+}
+
 static int settle_all(struct instance *instance,
     const struct still_freeze_request *request, struct still_error *err)
 {
@@ -355,14 +378,13 @@ static int settle_all(struct instance *instance,
 
 	/* First whatever holds somebody up, or may be overtaken. */
 	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
-		if (!instance->images[i].refusal.code)
-			rc = sqlite_image_settle(
-			    &instance->images[i], request->cancel, err);
+		rc = settle_one(&instance->images[i], SQLITE_DEPTH_HEADER,
+		    request->cancel, err);
+	if (depth == SQLITE_DEPTH_HEADER)
+		return rc;
 	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
-		if (depth > SQLITE_DEPTH_HEADER &&
-		    !instance->images[i].refusal.code)
-			rc = sqlite_deep_check(
-			    &instance->images[i], depth, request->cancel, err);
+		rc = settle_one(
+		    &instance->images[i], depth, request->cancel, err);
 	return rc;
 }
 

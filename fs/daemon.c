@@ -92,6 +92,7 @@ static bool announce(struct daemon *daemon)
 	if (stat(daemon->state.mountpoint, &st) != 0 ||
 	    st.st_dev != daemon->mount.dev)
 		return false;
+	fs_mount_widen(&daemon->mount);
 	if (!daemon->options->foreground)
 		detach_stdio();
 	still_events_add(daemon->state.events, STILL_LEVEL_INFO, "mounted",

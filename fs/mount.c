@@ -3,12 +3,34 @@
 
 #include "fs/mount.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "fs/mountinfo.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
+
+#define READ_AHEAD_KIB "1024"
+
+void fs_mount_widen(const struct fs_mount_point *mount)
+{
+	char path[80];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
+	    major(mount->dev), minor(mount->dev));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	/* Whether it helped or not, what is read is the same. */
+	(void) !write(fd, READ_AHEAD_KIB, strlen(READ_AHEAD_KIB));
+	close(fd);
+}
 
 /* The kernel still talks to us: then the device number is ours alone. */
 bool fs_mount_connected(const struct fs_mount_point *mount)

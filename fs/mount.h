@@ -28,6 +28,11 @@ struct fs_mount_point {
 int fs_mount_begin(struct fs_mount_point *mount, struct fs_state *state,
     const struct fs_options *options, struct still_error *err);
 
+/* Let the kernel read ahead in requests as big as they can be. Only after the
+ * first answer, because the kernel settles its own, smaller, number with the
+ * connection. Does nothing where that is not permitted. */
+void fs_mount_widen(const struct fs_mount_point *mount);
+
 /* Does the kernel still talk to us? Then the device number is ours alone. */
 bool fs_mount_connected(const struct fs_mount_point *mount);
 

@@ -11,10 +11,11 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "still.h"
 
-#define THREADS_DEFAULT 4
+#define THREADS_DEFAULT_MAX 4
 #define THREADS_MAX 64
 #define FREEZE_MS_MAX (10 * 60 * 1000)
 
@@ -59,7 +60,7 @@ static const struct option table[] = {
     {"stall_ms", NUMBER, AT(stall_ms), 1, 10 * 60 * 1000, "N",
 	"hold writers off for N ms at most, to copy (500)"},
     {"threads", NUMBER, AT(threads), 1, THREADS_MAX, "N",
-	"serve at most N requests at once (4)"},
+	"serve at most N requests at once (the cores, up to 4)"},
     {"verify", CHOICE, AT(verify), 0, 0, "basic|quick|full",
 	"what a freeze checks beyond logs and headers (basic)"},
 };
@@ -243,6 +244,18 @@ static int process(
 	return rc < 0 ? -1 : 0;
 }
 
+/* More threads than cores only take each other's turns; a few serve a cold
+ * disk and several readers as well as many. */
+static uint32_t default_threads(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cores < 1)
+		return 1;
+	return cores < THREADS_DEFAULT_MAX ? (uint32_t) cores
+					   : THREADS_DEFAULT_MAX;
+}
+
 int fs_options_parse(
     int argc, char **argv, struct fs_options *ret, struct still_error *err)
 {
@@ -256,7 +269,7 @@ int fs_options_parse(
 	    .stall_ms = STILL_STALL_MS_DEFAULT,
 	    .barrier_max = STILL_BARRIER_MAX_DEFAULT,
 	    .verify = STILL_VERIFY_BASIC,
-	    .threads = THREADS_DEFAULT,
+	    .threads = default_threads(),
 	};
 	/* libfuse's own parser cuts "-o a,b\,c" as mount.fuse3 writes it. */
 	rc = fuse_opt_parse(&args, &parse, none, process);

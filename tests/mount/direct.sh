@@ -33,6 +33,11 @@ cached() {
 }
 
 start_fs
+ahead=/sys/class/bdi/$(mountpoint -d "$mnt")/read_ahead_kb
+if [ -w "$ahead" ]; then
+	[ "$(cat "$ahead")" = 1024 ] || fail "read_ahead_kb is $(cat "$ahead")"
+	ok "the kernel reads 1 MiB ahead"
+fi
 cp -r "$mnt/backup" "$tmp/through" || fail "cp through the page cache"
 [ "$(block_of "$big") $(block_of "$small")" = "4096 4096" ] ||
 	fail "block sizes without the option"

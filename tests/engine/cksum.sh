@@ -101,8 +101,9 @@ rm -f "$db"*
 cp "$db" "$tmp/good.db"
 for offset in 4095 4088 4087 200 30; do
 	cp "$tmp/good.db" "$db"
-	printf '\252' | dd of="$db" bs=1 seek=$((4096 + offset)) conv=notrunc \
-		status=none
+	byte=$(od -An -tu1 -j $((4096 + offset)) -N 1 "$db")
+	printf "\\$(printf %o $((byte ^ 16)))" |
+		dd of="$db" bs=1 seek=$((4096 + offset)) conv=notrunc status=none
 	cmp -s "$db" "$tmp/good.db" && fail "no damage at $offset"
 	[ "$("$CKSUM" -c "$db")" = 2 ] || fail "a byte at $offset is not seen"
 	"$CKSUM" "$db" "SELECT sum(length(b)) FROM t" 2>"$tmp/err" &&

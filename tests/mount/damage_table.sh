@@ -389,7 +389,8 @@ row live 'header 16 "\40\0"; bad= other=1' doomed \
 row live 'header 28 "\0\0\7\7"' corrupt "$malformed" "$eio"
 row live 'header 21 "\100\377"' corrupt \
 	'page 1 of `app.db`: the header has wrong payload fractions' refused
-row live 'header 28 "\0\0\0\3"' quick "$quick"
+row live 'header 28 "\0\0\0\3"; bad= other=1' doomed \
+	'page 1 of `app.db`: it names another number of pages than the log'
 row live 'header 100 "\377"' quick "$quick"
 row live 'in_page 1 2000' unseen
 row live 'in_page 30 0' quick "$quick"
@@ -449,8 +450,10 @@ row live 'exclusive' incomplete \
 	'database `app.db`: is locked by its application' 'Device or resource busy'
 row users 'not_readable "$db"; kept_out=yes' incomplete \
 	'`app.db`: Permission denied' refused
-row users 'not_readable "$db-wal"' refused '`app.db-wal`: Permission denied'
-row users 'not_readable "$db-shm"' refused '`app.db-shm`: Permission denied'
+row users 'not_readable "$db-wal"' incomplete \
+	'`app.db-wal`: Permission denied' refused
+row users 'not_readable "$db-shm"' incomplete \
+	'`app.db-shm`: Permission denied' refused
 
 # Databases with a rollback journal.
 row rollback 'header 0 X' absent

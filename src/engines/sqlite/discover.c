@@ -213,7 +213,10 @@ static int visit(const struct walk *walk, const struct sqlite_names *names,
 		rc = visit_file(walk, rel,
 		    !sqlite_names_is_sidecar(names, name) &&
 			sqlite_names_has_sidecar(names, name));
-		if (rc == STILL_ERR_NOTFOUND) {
+		/* Its database will say that a sidecar cannot be read. */
+		if (rc == STILL_ERR_NOTFOUND ||
+		    (rc == STILL_ERR_ACCESS &&
+			sqlite_names_is_sidecar(names, name))) {
 			still_error_clear(walk->err);
 			rc = 0;
 		}

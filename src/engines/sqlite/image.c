@@ -325,8 +325,10 @@ static int check_ends(struct sqlite_image *image, struct still_error *err)
 	wrong = sqlite_header_parse(bytes, &image->header);
 	if (!wrong && image->header.page_size_bytes != image->page_size_bytes)
 		wrong = "its page size is not the log's";
-	if (!wrong && image->header.n_pages > image->n_pages)
-		wrong = "it names more pages than the database has";
+	/* A commit that changes the size writes it into page 1 too. */
+	if (!wrong && image->header.n_pages &&
+	    image->header.n_pages != image->n_pages)
+		wrong = "it names another number of pages than the log";
 	if (wrong)
 		return page_damaged(image, 1, err, wrong);
 	return sqlite_image_read(

@@ -52,13 +52,6 @@ static void end_private(struct cut *cut)
 			sqlite_handle_end(&cut->images[i].pin.reader);
 }
 
-static int switched(const struct sqlite_image *image, struct still_error *err)
-{
-	return still_error_set(err, STILL_ERR_NOTFOUND, 0, "Try again.",
-	    "database `%s`: its application switched its journal mode",
-	    image->rel);
-}
-
 /* Remember why it cannot be frozen, once it has said so often enough. */
 static int note_refusal(struct sqlite_image *image, struct still_error *own,
     struct still_error *err)
@@ -91,7 +84,7 @@ static int hold_private(
 	image->pin.tries++;
 	rc = sqlite_handle_begin(&image->pin.reader, &image->pin.target, &own);
 	if (rc == 0 && image->pin.reader.log != SQLITE_LOG_ROLLBACK)
-		return switched(image, err);
+		return sqlite_pin_switched(&image->pin, err);
 	*ret_held = rc == 0;
 	if (rc == 0) {
 		image->n_refusals = 0;

@@ -162,7 +162,7 @@ static int promote(
 	return rc;
 }
 
-static int switched(const struct sqlite_pin *pin, struct still_error *err)
+int sqlite_pin_switched(const struct sqlite_pin *pin, struct still_error *err)
 {
 	return still_error_set(err, STILL_ERR_NOTFOUND, 0, "Try again.",
 	    "database `%s`: its application switched its journal mode",
@@ -180,7 +180,7 @@ static int attempt(
 	pin->tries++;
 	*ret_verdict = MOVED;
 	if (rc == 0 && pin->reader.log != SQLITE_LOG_WAL)
-		rc = switched(pin, err);
+		rc = sqlite_pin_switched(pin, err);
 	if (rc < 0)
 		return rc;
 	pin->backfill = sqlite_index_backfill(pin->index);
@@ -294,7 +294,10 @@ int sqlite_pin_fix(
 		pin->target.busy_ms = BUSY_TIMEOUT_MS;
 		if (rc < 0 || !header_is_still(pin)) {
 			sqlite_handle_end(&pin->reader);
-			return rc == STILL_ERR_BUSY ? 0 : rc;
+			if (rc != STILL_ERR_BUSY)
+				return rc;
+			still_error_clear(err);
+			return 0;
 		}
 	}
 	pin->backfill = sqlite_index_backfill(pin->index);
@@ -377,7 +380,7 @@ int sqlite_pin_refresh(struct sqlite_pin *pin, struct still_error *err)
 
 	sqlite_handle_end(&pin->reader);
 	if (rc == 0 && pin->reader.log != pin->log)
-		rc = switched(pin, err);
+		rc = sqlite_pin_switched(pin, err);
 	return rc;
 }
 

@@ -124,6 +124,9 @@ void sqlite_pin_drop(struct sqlite_pin *pin);
  * writer died. */
 int sqlite_pin_refresh(struct sqlite_pin *pin, struct still_error *err);
 
+/* NOTFOUND: the journal mode is not the one that was seen at the opening. */
+int sqlite_pin_switched(const struct sqlite_pin *pin, struct still_error *err);
+
 /* The page number that the wal-index has for `frame`, or 0 when it cannot be
  * read. Only frames in (backfill, max_frame]. */
 uint32_t sqlite_pin_index_page(struct sqlite_pin *pin, uint32_t frame);

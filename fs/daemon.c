@@ -307,7 +307,8 @@ static void end(struct daemon *daemon)
 	fs_gate_stop(&state->seal_gate);
 	/* Freed only when the watch has ended, which may be at a tick. */
 	if (state->session)
-		still_session_end(state->session, forced);
+		still_session_end(
+		    state->session, forced ? STILL_END_FORCED : STILL_END_DONE);
 	fs_mount_end(&daemon->mount);
 	still_events_add(state->events, STILL_LEVEL_INFO, "unmounted",
 	    "mountpoint", state->mountpoint, "by",

@@ -26,6 +26,8 @@ int fs_errno(int code)
 		return ENOSPC;
 	case STILL_ERR_NOMEM:
 		return ENOMEM;
+	case STILL_ERR_PROTO:
+		return EPROTO;
 	case STILL_ERR_CANCELLED:
 		return ESHUTDOWN;
 	case STILL_ERR_STALE:

@@ -60,7 +60,7 @@ int fs_state_begin(struct fs_state *state, struct still_error *err)
 		still_session_cancel(session);
 	pthread_mutex_unlock(&state->lock);
 	still_session_free(failed);
-	rc = still_session_begin(session, time_s, err);
+	rc = still_session_begin(session, STILL_FULL, time_s, err);
 	if (rc == 0) {
 		pthread_mutex_lock(&state->lock);
 		state->serving = true;

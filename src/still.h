@@ -2,7 +2,9 @@
 /*
  * still: what libstill offers to the programs around it.
  *
+ *	catalog    what is remembered of sessions, durable
  *	instance   the live databases behind a source
+ *	preflight  what would make a backup of it fail
  *	session    one backup of an instance: begin, read, seal, end
  *	entry      one file or directory of what a session shows
  *	events     the log of what happened
@@ -72,6 +74,32 @@ struct still_number {
 };
 struct still_number still_number(uint64_t value);
 
+/* ---- catalog ----------------------------------------------------------- */
+
+/*
+ * The state directory: a store of all sessions (`catalog.db`), and the locks
+ * that let one session at a time have an instance (core/catalog.h). Any thread;
+ * every call may block on the disk, and for up to a second on other processes.
+ */
+struct still_catalog;
+
+/*
+ * Open the state directory `dir`; NULL is the default one: /var/lib/stillfs for
+ * root, $XDG_STATE_HOME/stillfs or ~/.local/state/stillfs for others. With
+ * `create` it is made when it is missing, for us alone; without, NOTFOUND.
+ * ACCESS or INVALID when others could read or write it, CORRUPT when the store
+ * is damaged, UNSUPPORTED when a newer stillfs wrote it. On success `*ret`
+ * belongs to the caller.
+ */
+int still_catalog_open(const char *dir, bool create, struct still_catalog **ret,
+    struct still_error *err);
+
+/* No session over it may be alive. Accepts NULL. */
+void still_catalog_close(struct still_catalog *catalog);
+
+/* The resolved path of the state directory; borrowed, constant. */
+const char *still_catalog_dir(const struct still_catalog *catalog);
+
 /* ---- instance ---------------------------------------------------------- */
 
 struct still_instance;
@@ -92,6 +120,12 @@ struct still_options {
 	uint32_t barrier_max; /* how many databases one moment may span */
 	const char *spool;    /* where copies lie; NULL: the default place */
 	enum still_verify verify;
+	/* Remembers the sessions, and lets one at a time have the instance.
+	 * Borrowed, outlives the instance. NULL: nothing is remembered, nobody
+	 * kept out. Refused when the source and it lie in one another. */
+	struct still_catalog *catalog;
+	const char *place; /* where the sessions are shown, for the catalog:
+			      the mountpoint; may be NULL */
 };
 
 #define STILL_FREEZE_MS_DEFAULT 10000
@@ -119,6 +153,49 @@ struct still_instance_info {
 
 void still_instance_describe(
     struct still_instance *instance, struct still_instance_info *ret);
+
+/* ---- preflight --------------------------------------------------------- */
+
+struct still_finding {
+	enum still_level level; /* ERROR: a backup would fail or be refused */
+	char *object;           /* owned: a database, a directory ... */
+	char *text;             /* owned; lowercase, no full stop */
+	char *hint;             /* owned; NULL where there is no advice */
+};
+
+struct still_checked_database {
+	char *path; /* owned; relative to the source */
+	uint64_t size_bytes;
+	char *log;      /* owned; "wal", "rollback" ... NULL: not known */
+	char *verified; /* owned; what is checked of it; NULL: not frozen */
+	bool frozen;
+};
+
+/* What a trial freeze found. */
+struct still_preflight {
+	char *source; /* owned, as are the next two */
+	char *engine;
+	char *engine_version;
+	struct still_checked_database *databases; /* owned */
+	size_t n_databases;
+	struct still_finding *findings; /* owned; worst first */
+	size_t n_findings;
+	uint64_t size_bytes; /* of all databases that could be frozen */
+	int64_t freeze_ns;   /* how long it took */
+	int64_t cut_width_ns;
+	int64_t writers_held_ns;
+};
+
+/*
+ * Attach to `source`, freeze it and let it go, and tell what stands in the way
+ * of a backup. 0 when that could be found out, whatever it is: what would make
+ * a backup fail is a finding. BUSY when a session has the instance (where
+ * `options` have a catalog); others only when nothing could be looked at.
+ * Records nothing. Blocks as a freeze does. Release `ret` in every case.
+ */
+int still_preflight(const char *source, const struct still_options *options,
+    struct still_preflight *ret, struct still_error *err);
+void still_preflight_release(struct still_preflight *preflight);
 
 /* ---- entries ----------------------------------------------------------- */
 
@@ -161,27 +238,51 @@ enum still_state {
 	STILL_STATE_COUNT
 };
 
+/* "idle", "preparing", "serving", "ended". Static. */
+const char *still_state_word(enum still_state state);
+
+enum still_session_kind {
+	STILL_FULL,
+	STILL_COPY, /* likewise, but nothing is ever built on it */
+	STILL_SESSION_KIND_COUNT
+};
+
+/* "full", "copy". Static. */
+const char *still_session_kind_word(enum still_session_kind kind);
+
+/* Numbers of an outcome stand in the catalog: they never change. */
 enum still_outcome {
 	STILL_NO_OUTCOME,
-	STILL_COPIED,          /* every byte of it was served, and the seal */
-	STILL_ABORTED_UNREAD,  /* nothing was served */
-	STILL_ABORTED_PARTIAL, /* something was */
-	STILL_ABORTED_CORRUPT, /* damage was found */
+	STILL_COPIED,             /* all of it was served, and the seal */
+	STILL_ABORTED_UNREAD,     /* nothing was served */
+	STILL_ABORTED_PARTIAL,    /* something was */
+	STILL_ABORTED_CORRUPT,    /* damage was found */
 	STILL_ABORTED_INCOMPLETE, /* a database could not be frozen */
 	STILL_ABORTED_LOST,       /* the moment could not be kept */
 	STILL_ABORTED_FORCED,     /* the mount was taken away by force */
 	STILL_ABORTED_FREEZE,     /* the moment could not be fixed */
+	STILL_COMMITTED,          /* the client says that it has it */
+	STILL_ABORTED_CALLER,     /* the client says that it does not */
+	STILL_ABORTED_CRASH,      /* its process died */
+	STILL_ABORTED_UNRECORDED, /* the catalog could not take its end */
 	STILL_OUTCOME_COUNT
 };
 
+/* COMMITTED or COPIED: somebody has, or may have, all of it. */
+bool still_outcome_is_good(enum still_outcome outcome);
+
 /*
  * One backup. Its life is IDLE -> PREPARING -> SERVING -> ENDED; each function
- * says from which thread, and in which state, it may be called.
+ * says from which thread, and in which state, it may be called. Each step is
+ * durable in the catalog before it takes effect; a session that is found there
+ * unfinished, while nobody has its instance, is ABORTED(crash).
  *
  * Coverage: a file is whole when every byte of it was handed out by
- * still_session_read(). The session is COPIED when all non-empty files are
- * whole, the seal among them; bytes that were read ahead by a kernel count like
- * any other, so COPIED means served, not stored.
+ * still_session_read(). A file is known when its identity is the one that it
+ * had in the last session that ended COMMITTED or COPIED: a tool that compares
+ * times need not read it again. The session is COPIED when the seal is whole
+ * and every other non-empty file whole or known; bytes that were read ahead by
+ * a kernel count like any other, so COPIED means served, not stored.
  */
 struct still_session;
 
@@ -193,14 +294,15 @@ struct still_session *still_session_new(
 void still_session_free(struct still_session *session);
 
 /*
- * IDLE -> SERVING: freeze. `dir_time_s` becomes the time of entry 0. On failure
- * the session is ENDED, its outcome ABORTED(not frozen). One thread, once.
- * Blocks for as long as the freeze takes, and then until the second in which it
- * fell is over: files carry that second as their time, whole, and so no later
- * session of the same files carries it too.
+ * IDLE -> SERVING: freeze. `dir_time_s` becomes the time of entry 0. Every
+ * other entry keeps the time that it had in the last session that showed it
+ * with the same identity; any other gets the second of the freeze, or the next
+ * one after its last time. On failure the session is ENDED, its outcome
+ * ABORTED(not frozen). BUSY when another session has the instance; that one is
+ * undisturbed. One thread, once. Blocks for as long as the freeze takes.
  */
-int still_session_begin(
-    struct still_session *session, int64_t dir_time_s, struct still_error *err);
+int still_session_begin(struct still_session *session,
+    enum still_session_kind kind, int64_t dir_time_s, struct still_error *err);
 
 /* Ask begin and seal to give up. Any thread, any state. */
 void still_session_cancel(struct still_session *session);
@@ -238,30 +340,57 @@ int still_session_seal(struct still_session *session, struct still_error *err);
  * second. LOST dooms every later read. */
 int still_session_keep(struct still_session *session, struct still_error *err);
 
+/* How a session comes to its end, short of a commit. */
+enum still_end {
+	STILL_END_DONE,   /* the outcome is by coverage */
+	STILL_END_FORCED, /* the readers were cut off */
+	STILL_END_ABORT   /* the client gives it up */
+};
+
 /*
- * Let the snapshot go and settle the outcome. `forced`: the readers were cut
- * off. Waits for readers inside still_session_read(), not for begin or seal,
- * which the caller must have joined. Returns the outcome; a second call returns
- * the same.
+ * Let the snapshot go and settle the outcome. Waits for readers inside
+ * still_session_read(), not for begin, seal or commit, which the caller must
+ * have joined. Returns the outcome; a second call returns the same.
  */
 enum still_outcome still_session_end(
-    struct still_session *session, bool forced);
+    struct still_session *session, enum still_end how);
+
+/*
+ * The client has it. SERVING: verify whatever was not read yet (as
+ * still_session_seal()), record COMMITTED, let the snapshot go. ENDED as COPIED:
+ * record COMMITTED, as still_catalog_commit(). Otherwise PROTO. On failure of a
+ * serving session: CORRUPT and LOST have ended it, with that outcome; after
+ * CANCELLED it is to be ended; after others (the catalog could not be written)
+ * it serves on, and commit may be called again. One thread, not beside end.
+ */
+int still_session_commit(
+    struct still_session *session, struct still_error *err);
+
+/* Begin time and a random tail. */
+#define STILL_SESSION_ID_BYTES 40
 
 /* What a session can tell of itself at one moment. */
 struct still_session_status {
 	enum still_state state;
 	enum still_outcome outcome;
-	char id[40];          /* begin time and a random tail */
+	enum still_session_kind kind;
+	char id[STILL_SESSION_ID_BYTES];
+	uint64_t number;      /* of this instance's, from 1; 0: no catalog */
 	int64_t begun_at_ns;  /* CLOCK_REALTIME; 0 before begin */
 	int64_t frozen_at_ns; /* 0 before the freeze succeeded */
+	int64_t ended_at_ns;  /* 0 before the end */
 	int64_t pin_age_ns;   /* how long the instance has been held; 0: not */
-	const char *cut;      /* static; NULL before the freeze */
+	uint64_t log_held_bytes; /* of logs that cannot be reused meanwhile */
+	const char *cut;         /* static; NULL before the freeze */
 	int64_t cut_width_ns;
 	int64_t writers_held_ns; /* at most, by the freeze */
 	const char *verified;    /* static; NULL before the freeze */
 	uint32_t databases;      /* in the snapshot */
 	uint32_t files;          /* non-empty ones, the seal among them */
 	uint32_t files_whole;    /* served whole */
+	uint32_t files_known;    /* not whole, but known */
+	bool covered;            /* if it ended now, it would be COPIED */
+	bool committing;         /* a commit's pass is under way */
 	uint64_t bytes;
 	uint64_t bytes_served; /* each byte once */
 	uint64_t bytes_hashed; /* digested so far */
@@ -283,14 +412,85 @@ void still_session_status_clear(struct still_session_status *status);
 void still_outcome_text(const struct still_session_status *status,
     char out[STILL_OUTCOME_TEXT_BYTES]);
 
+/* ---- records ----------------------------------------------------------- */
+
+/* A session as the catalog knows it. */
+struct still_record {
+	char id[STILL_SESSION_ID_BYTES];
+	uint64_t number;
+	enum still_session_kind kind;
+	char *source; /* owned, as are engine, place, error and hint */
+	char *engine;
+	char *place; /* or NULL */
+	/* PREPARING and SERVING: its process is alive. */
+	enum still_state state;
+	enum still_outcome outcome;
+	char outcome_text[STILL_OUTCOME_TEXT_BYTES];
+	int64_t begun_at_ns;
+	int64_t frozen_at_ns;
+	int64_t ended_at_ns;
+	int64_t committed_at_ns; /* 0: it is not */
+	uint32_t databases;
+	uint32_t files;
+	uint32_t files_whole;
+	uint32_t files_known;
+	uint64_t bytes;
+	uint64_t bytes_served;
+	uint32_t n_damaged;
+	char *verified; /* owned; NULL: never frozen */
+	char *error;    /* NULL: none */
+	char *hint;
+};
+
+struct still_record_filter {
+	const char *source; /* resolved; NULL: all */
+	const char *place;  /* NULL: all */
+	const char *id;     /* NULL: all */
+	bool good;          /* only COMMITTED and COPIED */
+	bool committed;     /* only COMMITTED */
+	size_t limit;       /* 0: all */
+};
+
+/* Newest first. A session whose process died is told as ABORTED(crash), also
+ * before anybody has written that down. On success `*ret` belongs to the
+ * caller; it is NULL when there are none. */
+int still_catalog_list(struct still_catalog *catalog,
+    const struct still_record_filter *filter, struct still_record **ret,
+    size_t *ret_n, struct still_error *err);
+void still_records_free(struct still_record *records, size_t n);
+
+/* COPIED -> COMMITTED, as long as no later session of the instance has begun.
+ * A session that is COMMITTED already: 0. PROTO: it has another outcome, or a
+ * later one has begun. NOTFOUND. BUSY: a session has the instance. */
+int still_catalog_commit(
+    struct still_catalog *catalog, const char *id, struct still_error *err);
+
 /* ---- status ------------------------------------------------------------ */
+
+/* Since the mount. */
+struct still_totals {
+	uint64_t bytes_served;
+	uint64_t bytes_verified;
+	uint64_t damages;
+	uint64_t sessions[STILL_OUTCOME_COUNT]; /* ended, by outcome */
+};
 
 struct still_mount_status {
 	const char *mountpoint;
+	const char *state_dir;
 	int64_t started_at_ns;
 	pid_t pid;
 	const struct still_instance_info *instance;
-	const struct still_session_status *session; /* NULL: none yet */
+	const struct still_session_status *session; /* the present or last one
+						       of this mount; NULL: none
+						       yet */
+	/* Of the instance, in whatever mount; NULL: none yet. */
+	const struct still_record *last_committed;
+	const struct still_record *last_good; /* COMMITTED or COPIED */
+	struct still_totals totals;           /* the present session included */
+	int64_t quiet_ns; /* since the last request for the session */
+	int64_t lease_ns; /* after which quiet time it ends */
+	int64_t stall_ns; /* the same, while it is partly served */
 };
 
 /* For people, and for programs (stillfs-status(5)). The caller frees the text;
@@ -298,6 +498,10 @@ struct still_mount_status {
 char *still_status_text(
     const struct still_mount_status *status, size_t *ret_len);
 char *still_status_json(
+    const struct still_mount_status *status, size_t *ret_len);
+
+/* For Prometheus (stillfs-metrics(5)), likewise. */
+char *still_metrics_text(
     const struct still_mount_status *status, size_t *ret_len);
 
 /* The version of this library. */

@@ -154,6 +154,8 @@ const char *still_error_word(int code)
 		return "stale";
 	case STILL_ERR_NOSPACE:
 		return "no-space";
+	case STILL_ERR_PROTO:
+		return "no-session";
 	default:
 		return "failed";
 	}

@@ -30,6 +30,7 @@ enum still_err_code {
 	STILL_ERR_CANCELLED = -12,  /* the caller's stop flag was raised */
 	STILL_ERR_STALE = -13,      /* it belongs to a session that is over */
 	STILL_ERR_NOSPACE = -14,    /* a disk is full */
+	STILL_ERR_PROTO = -15,      /* there is nothing to do this to */
 };
 
 struct still_error {

@@ -23,15 +23,20 @@ int still_session_keep_held(
     struct still_session *session, struct still_error *err)
 {
 	struct still_error own = STILL_ERROR_INIT;
-	int rc = still_engine_keep(session->instance->engine, &own);
+	struct still_held held = {0};
+	int rc = still_engine_keep(session->instance->engine, &held, &own);
 
 	if (rc < 0) {
 		still_session_note(session, NULL, &own);
 		if (err)
 			still_error_copy(err, &own);
 		still_error_clear(&own);
+		return rc;
 	}
-	return rc;
+	pthread_mutex_lock(&session->lock);
+	session->held = held;
+	pthread_mutex_unlock(&session->lock);
+	return 0;
 }
 
 /* The digest of every file, and then the text over them. */

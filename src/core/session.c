@@ -54,7 +54,7 @@ void still_session_free(struct still_session *session)
 {
 	if (!session)
 		return;
-	still_session_end(session, false);
+	still_session_end(session, STILL_END_DONE);
 	for (uint32_t i = 0; session->tracked && i < session->snapshot.n; i++) {
 		still_digest_release(&session->tracked[i].digest);
 		still_coverage_release(&session->tracked[i].coverage);
@@ -211,8 +211,8 @@ static void tell_frozen(struct still_session *session, int64_t freeze_ns)
 	    still_number(session->bytes).text, NULL);
 }
 
-int still_session_begin(
-    struct still_session *session, int64_t dir_time_s, struct still_error *err)
+int still_session_begin(struct still_session *session,
+    enum still_session_kind kind, int64_t dir_time_s, struct still_error *err)
 {
 	struct still_instance_info info;
 	struct still_builder builder;
@@ -222,6 +222,7 @@ int still_session_begin(
 	still_instance_describe(session->instance, &info);
 	pthread_mutex_lock(&session->lock);
 	session->state = STILL_PREPARING;
+	session->kind = kind;
 	session->begun_at_ns = still_sys_now_ns();
 	pthread_mutex_unlock(&session->lock);
 	still_events_add(session->events, STILL_LEVEL_INFO, "session-begin",
@@ -252,7 +253,7 @@ int still_session_begin(
 	if (!session->error.code)
 		still_error_copy(&session->error, err);
 	pthread_mutex_unlock(&session->lock);
-	still_session_end(session, false);
+	still_session_end(session, STILL_END_DONE);
 	return rc;
 }
 
@@ -260,7 +261,7 @@ int still_session_begin(
 
 /* Under the lock. What went wrong is more than what was not read. */
 static enum still_outcome settle(
-    const struct still_session *session, bool forced)
+    const struct still_session *session, enum still_end how)
 {
 	if (session->state != STILL_SERVING)
 		return session->begun_at_ns ? STILL_ABORTED_FREEZE
@@ -271,7 +272,9 @@ static enum still_outcome settle(
 		return STILL_ABORTED_LOST;
 	if (session->incomplete)
 		return STILL_ABORTED_INCOMPLETE;
-	if (forced)
+	if (how == STILL_END_ABORT)
+		return STILL_ABORTED_CALLER;
+	if (how == STILL_END_FORCED)
 		return STILL_ABORTED_FORCED;
 	if (session->bytes_served == 0)
 		return STILL_ABORTED_UNREAD;
@@ -299,7 +302,8 @@ static void tell_end(struct still_session *session)
 	still_session_status_clear(&status);
 }
 
-enum still_outcome still_session_end(struct still_session *session, bool forced)
+enum still_outcome still_session_end(
+    struct still_session *session, enum still_end how)
 {
 	enum still_outcome outcome;
 	bool begun;
@@ -312,7 +316,7 @@ enum still_outcome still_session_end(struct still_session *session, bool forced)
 	pthread_mutex_lock(&session->lock);
 	begun = session->state != STILL_ENDED && session->begun_at_ns;
 	if (session->state != STILL_ENDED) {
-		session->outcome = settle(session, forced);
+		session->outcome = settle(session, how);
 		session->state = STILL_ENDED;
 	}
 	outcome = session->outcome;
@@ -338,6 +342,7 @@ void still_session_status(
 	memcpy(ret->id, session->id, sizeof(ret->id));
 	ret->state = session->state;
 	ret->outcome = session->outcome;
+	ret->kind = session->kind;
 	ret->begun_at_ns = session->begun_at_ns;
 	ret->frozen_at_ns = session->frozen_at_ns;
 	if (session->pinned_since_ns)

@@ -56,9 +56,11 @@ struct still_session {
 	pthread_mutex_t lock; /* of all that follows */
 	enum still_state state;
 	enum still_outcome outcome;
+	enum still_session_kind kind;
 	int64_t begun_at_ns;
 	int64_t frozen_at_ns;
 	int64_t pinned_since_ns; /* CLOCK_MONOTONIC; 0: nothing is held */
+	struct still_held held;  /* as of the last look */
 	bool doomed;             /* no seal, for one of two reasons: */
 	bool corrupt;            /* damage was found */
 	bool incomplete;         /* a database is not frozen */

@@ -3,6 +3,9 @@
 
 #include "core/snapshot.h"
 
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +22,7 @@ struct still_node {
 	uint32_t mode;
 	uid_t uid;
 	gid_t gid;
+	char *identity;             /* likewise; or NULL */
 	struct still_source source; /* likewise */
 };
 
@@ -41,6 +45,7 @@ void still_builder_release(struct still_builder *builder)
 {
 	for (size_t i = 0; i < builder->n_nodes; i++) {
 		free(builder->nodes[i].path);
+		free(builder->nodes[i].identity);
 		free(builder->nodes[i].source.memory);
 	}
 	free(builder->nodes);
@@ -78,7 +83,7 @@ static uint32_t depth_of(const char *path)
 	return depth;
 }
 
-/* Takes node->source.memory over on success. */
+/* Takes node->source.memory and node->identity over on success. */
 static int add_node(struct still_builder *builder, const char *path,
     const struct still_node *node)
 {
@@ -129,8 +134,17 @@ int still_builder_file(struct still_builder *builder,
 
 	if (rc < 0)
 		return rc;
-	if (add_node(builder, spec->path, &node) < 0)
+	assert(!spec->identity ||
+	    strlen(spec->identity) <= STILL_IDENTITY_MAX_BYTES);
+	if (spec->identity) {
+		node.identity = strdup(spec->identity);
+		if (!node.identity)
+			return still_error_nomem(err);
+	}
+	if (add_node(builder, spec->path, &node) < 0) {
+		free(node.identity);
 		return still_error_nomem(err);
+	}
 	builder->n_files++;
 	builder->n_bytes += spec->size_bytes;
 	return 0;
@@ -288,6 +302,7 @@ static int drop_doubles(struct still_builder *builder, struct still_error *err)
 		if (kept != i) {
 			nodes[kept] = nodes[i];
 			nodes[i].path = NULL;
+			nodes[i].identity = NULL;
 			nodes[i].source.memory = NULL;
 		}
 		kept++;
@@ -350,14 +365,53 @@ static void link_entries(struct still_snapshot *snapshot)
 	}
 }
 
+/* A directory shows names, and what they are. Children come behind their
+ * parents, so each is added to its own. */
+static int identify_dirs(struct still_snapshot *snapshot)
+{
+	for (uint32_t i = 0; i < snapshot->n; i++) {
+		const struct still_entry *dir = &snapshot->entries[i];
+		uint64_t hash = dir->n_children;
+
+		if (dir->kind != STILL_DIR)
+			continue;
+		for (uint32_t j = 0; j < dir->n_children; j++) {
+			const struct still_entry *child =
+			    &snapshot->entries[dir->first_child + j];
+
+			hash = still_hash64_seeded(child->name,
+			    strlen(child->name), hash + child->kind);
+		}
+		if (asprintf(&snapshot->identities[i], "names:%016" PRIx64,
+			hash) < 0) {
+			snapshot->identities[i] = NULL;
+			return STILL_ERR_NOMEM;
+		}
+	}
+	return 0;
+}
+
+static int allocate(struct still_snapshot *snapshot)
+{
+	uint32_t n = snapshot->n;
+
+	snapshot->entries = calloc(n, sizeof(*snapshot->entries));
+	snapshot->sources = calloc(n, sizeof(*snapshot->sources));
+	snapshot->identities = calloc(n, sizeof(*snapshot->identities));
+	snapshot->known = calloc(n, sizeof(*snapshot->known));
+	snapshot->known_digests = calloc(n, sizeof(*snapshot->known_digests));
+	return snapshot->entries && snapshot->sources && snapshot->identities &&
+		snapshot->known && snapshot->known_digests
+	    ? 0
+	    : STILL_ERR_NOMEM;
+}
+
 static int make_entries(struct still_builder *builder, int64_t time_s,
     int64_t dir_time_s, struct still_snapshot *ret, struct still_error *err)
 {
 	struct still_snapshot snapshot = {.n = (uint32_t) builder->n_nodes};
 
-	snapshot.entries = calloc(snapshot.n, sizeof(*snapshot.entries));
-	snapshot.sources = calloc(snapshot.n, sizeof(*snapshot.sources));
-	if (!snapshot.entries || !snapshot.sources) {
+	if (allocate(&snapshot) < 0) {
 		still_snapshot_release(&snapshot);
 		return still_error_nomem(err);
 	}
@@ -368,10 +422,16 @@ static int make_entries(struct still_builder *builder, int64_t time_s,
 		    &snapshot.entries[i], node, i == 0 ? dir_time_s : time_s);
 		snapshot.sources[i] = node->source;
 		node->source.memory = NULL;
+		snapshot.identities[i] = node->identity;
+		node->identity = NULL;
 		if (snapshot.entries[i].seal)
 			snapshot.seal = i;
 	}
 	link_entries(&snapshot);
+	if (identify_dirs(&snapshot) < 0) {
+		still_snapshot_release(&snapshot);
+		return still_error_nomem(err);
+	}
 	snapshot.entries[snapshot.seal].size_bytes = still_sums_bytes(
 	    &snapshot);
 	*ret = snapshot;
@@ -439,8 +499,13 @@ void still_snapshot_release(struct still_snapshot *snapshot)
 			free((char *) snapshot->entries[i].path);
 		if (snapshot->sources)
 			free(snapshot->sources[i].memory);
+		if (snapshot->identities)
+			free(snapshot->identities[i]);
 	}
 	free(snapshot->entries);
 	free(snapshot->sources);
+	free(snapshot->identities);
+	free(snapshot->known);
+	free(snapshot->known_digests);
 	memset(snapshot, 0, sizeof(*snapshot));
 }

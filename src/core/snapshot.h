@@ -16,6 +16,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "base/hash.h"
 #include "core/source.h"
 #include "engines/engine.h"
 #include "still.h"
@@ -51,6 +52,14 @@ struct still_snapshot {
 	struct still_source *sources; /* owned; one per entry */
 	uint32_t n;
 	uint32_t seal; /* index of verify/XXH128SUMS */
+
+	/* Owned; one per entry. NULL: never the same. That of a directory is
+	 * made of its children's names and kinds. */
+	char **identities;
+	/* Owned; one per entry, false until still_catalog_stamp() knows better:
+	 * the identity is that of the last good session. */
+	bool *known;
+	struct still_hash128 *known_digests; /* then, the digest in that one */
 };
 
 int still_builder_init(struct still_builder *builder, uint32_t dir_mode,

@@ -13,7 +13,7 @@
 
 #define FORMAT 1
 
-static const char *state_word(enum still_state state)
+const char *still_state_word(enum still_state state)
 {
 	static const char *const words[STILL_STATE_COUNT] = {
 	    [STILL_IDLE] = "idle",
@@ -23,6 +23,21 @@ static const char *state_word(enum still_state state)
 	};
 
 	return words[state];
+}
+
+const char *still_session_kind_word(enum still_session_kind kind)
+{
+	static const char *const words[STILL_SESSION_KIND_COUNT] = {
+	    [STILL_FULL] = "full",
+	    [STILL_COPY] = "copy",
+	};
+
+	return words[kind];
+}
+
+bool still_outcome_is_good(enum still_outcome outcome)
+{
+	return outcome == STILL_COMMITTED || outcome == STILL_COPIED;
 }
 
 void still_outcome_text(const struct still_session_status *status,
@@ -37,6 +52,10 @@ void still_outcome_text(const struct still_session_status *status,
 	    [STILL_ABORTED_LOST] = "ABORTED(pin lost)",
 	    [STILL_ABORTED_FORCED] = "ABORTED(forced)",
 	    [STILL_ABORTED_FREEZE] = "ABORTED(not frozen)",
+	    [STILL_COMMITTED] = "COMMITTED",
+	    [STILL_ABORTED_CALLER] = "ABORTED(by caller)",
+	    [STILL_ABORTED_CRASH] = "ABORTED(crash)",
+	    [STILL_ABORTED_UNRECORDED] = "ABORTED(not recorded)",
 	};
 
 	if (status->outcome == STILL_ABORTED_PARTIAL)
@@ -174,8 +193,8 @@ char *still_status_text(const struct still_mount_status *m, size_t *ret_len)
 	const struct still_session_status *s = m->session;
 	struct still_buf buf = STILL_BUF_INIT;
 
-	still_buf_printf(
-	    &buf, "state:     %s\n", state_word(s ? s->state : STILL_IDLE));
+	still_buf_printf(&buf, "state:     %s\n",
+	    still_state_word(s ? s->state : STILL_IDLE));
 	still_buf_str(&buf, "source:    ");
 	still_buf_word(&buf, m->instance->source);
 	still_buf_printf(&buf, " (%s %s, %zu database%s)\n",
@@ -273,8 +292,8 @@ static int fill(json_t *root, const struct still_mount_status *m)
 	rc |= json_object_set_new(root, "format", json_integer(FORMAT));
 	rc |= json_object_set_new(
 	    root, "program", json_string("stillfs " PACKAGE_VERSION));
-	rc |= json_object_set_new(
-	    root, "state", json_string(state_word(s ? s->state : STILL_IDLE)));
+	rc |= json_object_set_new(root, "state",
+	    json_string(still_state_word(s ? s->state : STILL_IDLE)));
 	rc |= still_json_set_name(root, "source", m->instance->source);
 	rc |= still_json_set_name(root, "mountpoint", m->mountpoint);
 	rc |= json_object_set_new(root, "pid", json_integer(m->pid));

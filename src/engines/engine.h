@@ -127,6 +127,8 @@ struct still_freeze_request {
  */
 struct still_builder;
 
+#define STILL_IDENTITY_MAX_BYTES 256
+
 struct still_file_spec {
 	const char *path;
 	uint64_t size_bytes;
@@ -134,6 +136,10 @@ struct still_file_spec {
 			  write bits of group and others */
 	uid_t uid;
 	gid_t gid;
+	/* Whatever changes when the content may have: two freezes that hand a
+	 * path over with the same identity hand over the same bytes. Text, at
+	 * most STILL_IDENTITY_MAX_BYTES, copied. NULL: never the same. */
+	const char *identity;
 	void *object; /* handed back to read; owned by the engine, valid until
 			 thaw */
 };
@@ -214,10 +220,15 @@ typedef int still_freeze_fn(struct still_engine_instance *instance,
 typedef int still_read_fn(struct still_engine_instance *instance, void *object,
     uint64_t off_bytes, void *data, size_t len, struct still_error *err);
 
+/* What an instance bears for the sake of the moment. */
+struct still_held {
+	uint64_t log_bytes; /* of logs that cannot be reused before thaw */
+};
+
 /* 0 while the moment is protected; STILL_ERR_LOST from then on when it is not.
- * Does not block. */
-typedef int still_keep_fn(
-    struct still_engine_instance *instance, struct still_error *err);
+ * `*ret_held` is set when it is. Does not block. */
+typedef int still_keep_fn(struct still_engine_instance *instance,
+    struct still_held *ret_held, struct still_error *err);
 
 /* Release everything that the freeze took. Cannot fail; accepts an instance
  * that is not frozen. */
@@ -286,10 +297,10 @@ static inline int still_engine_read(struct still_engine_instance *instance,
 	return rc;
 }
 
-static inline int still_engine_keep(
-    struct still_engine_instance *instance, struct still_error *err)
+static inline int still_engine_keep(struct still_engine_instance *instance,
+    struct still_held *ret_held, struct still_error *err)
 {
-	return instance->engine->keep(instance, err);
+	return instance->engine->keep(instance, ret_held, err);
 }
 
 static inline void still_engine_thaw(struct still_engine_instance *instance)

@@ -693,7 +693,8 @@ static void reads_by_many(struct context *c)
 	/* Beside readers, and beside an application at work. */
 	change(c);
 	for (int i = 0; i < 50; i++)
-		if (still_engine_keep(c->instance, NULL) != 0)
+		if (still_engine_keep(
+			c->instance, &(struct still_held){0}, NULL) != 0)
 			atomic_fetch_add(&crowd.failures, 1);
 	for (int i = 0; i < 4; i++)
 		pthread_join(thread[i], NULL);
@@ -711,7 +712,8 @@ static void holds_still(struct context *c)
 	before = read_all(c);
 	for (int i = 0; i < 4; i++) {
 		change(c);
-		if (still_engine_keep(c->instance, &err) != 0)
+		if (still_engine_keep(
+			c->instance, &(struct still_held){0}, &err) != 0)
 			fail_msg("%s", still_error_msg(&err));
 		assert_all_as(c, before);
 	}
@@ -759,7 +761,9 @@ static void freezes_beside_work(struct context *c)
 		all = read_all(c);
 		judge(c, ANY_CHANGE);
 		assert_all_as(c, all);
-		assert_int_equal(still_engine_keep(c->instance, NULL), 0);
+		assert_int_equal(still_engine_keep(c->instance,
+				     &(struct still_held){0}, NULL),
+		    0);
 		free_all(c, all);
 		thaw(c);
 	}

@@ -235,7 +235,7 @@ static void open_images(const struct shot *shot, struct member *members)
 		if (!members[i].db)
 			die("cannot open an image");
 	}
-	if (still_engine_keep(instance, &err) < 0)
+	if (still_engine_keep(instance, &(struct still_held){0}, &err) < 0)
 		die(still_error_msg(&err));
 }
 

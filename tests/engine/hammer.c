@@ -107,7 +107,8 @@ static void once(void)
 		die(still_error_msg(&shot.builder.damages[0].what));
 	/* The writers go on between the freeze and the reads. */
 	image = shot_read(&shot, "app.db", &len, &err);
-	if (!image || still_engine_keep(instance, &err) < 0)
+	if (!image ||
+	    still_engine_keep(instance, &(struct still_held){0}, &err) < 0)
 		die(still_error_msg(&err));
 	account_for(shot_object(&shot, "app.db"));
 	shot_thaw(&shot);

@@ -348,14 +348,15 @@ static int fake_read(struct still_engine_instance *base, void *object,
 	return 0;
 }
 
-static int fake_keep(
-    struct still_engine_instance *base, struct still_error *err)
+static int fake_keep(struct still_engine_instance *base,
+    struct still_held *ret_held, struct still_error *err)
 {
 	(void) base;
 	atomic_fetch_add(&still_fake.n_keep, 1);
 	if (atomic_load(&still_fake.lost))
 		return still_error_set(err, STILL_ERR_LOST, 0,
 		    "Begin another session.", "the fake moment was lost");
+	ret_held->log_bytes = still_fake.log_bytes;
 	return 0;
 }
 

@@ -94,7 +94,7 @@ static void begin(struct fixture *f)
 {
 	struct still_error err = STILL_ERROR_INIT;
 
-	if (still_session_begin(f->session, DIR_TIME_S, &err) != 0)
+	if (still_session_begin(f->session, STILL_FULL, DIR_TIME_S, &err) != 0)
 		fail_msg("%s", still_error_msg(&err));
 }
 
@@ -193,8 +193,12 @@ static void end_gives(
 	struct still_session_status status;
 	char got[STILL_OUTCOME_TEXT_BYTES];
 
-	assert_int_equal(still_session_end(f->session, forced), want);
-	assert_int_equal(still_session_end(f->session, !forced), want);
+	assert_int_equal(still_session_end(f->session,
+			     forced ? STILL_END_FORCED : STILL_END_DONE),
+	    want);
+	assert_int_equal(still_session_end(f->session,
+			     forced ? STILL_END_DONE : STILL_END_FORCED),
+	    want);
 	still_session_status(f->session, &status);
 	assert_int_equal(status.state, STILL_ENDED);
 	assert_int_equal(status.outcome, want);
@@ -324,7 +328,7 @@ static void never_begun(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(
-	    still_session_end(f->session, false), STILL_NO_OUTCOME);
+	    still_session_end(f->session, STILL_END_DONE), STILL_NO_OUTCOME);
 	assert_int_equal(atomic_load(&still_fake.n_thaw), 0);
 	assert_string_equal(f->seen, "");
 }
@@ -373,7 +377,8 @@ static void freeze_fails(void **state)
 		atomic_store(&still_fake.n_thaw, 0);
 		still_fake.freeze_code = codes[i];
 		assert_int_equal(
-		    still_session_begin(f->session, 0, &err), codes[i]);
+		    still_session_begin(f->session, STILL_FULL, 0, &err),
+		    codes[i]);
 		assert_int_equal(err.code, codes[i]);
 		still_error_clear(&err);
 		assert_not_frozen(f, codes[i], "was told to fail");
@@ -387,8 +392,8 @@ static void path_twice(void **state)
 	struct still_error err = STILL_ERROR_INIT;
 
 	still_fake.extra_path = "data/000.db";
-	assert_int_equal(
-	    still_session_begin(f->session, 0, &err), STILL_ERR_INVALID);
+	assert_int_equal(still_session_begin(f->session, STILL_FULL, 0, &err),
+	    STILL_ERR_INVALID);
 	still_error_clear(&err);
 	assert_not_frozen(f, STILL_ERR_INVALID, "stands twice");
 }
@@ -399,8 +404,8 @@ static void path_with_newline(void **state)
 	struct still_error err = STILL_ERROR_INIT;
 
 	still_fake.extra_path = "data/a\nb";
-	assert_int_equal(
-	    still_session_begin(f->session, 0, &err), STILL_ERR_INVALID);
+	assert_int_equal(still_session_begin(f->session, STILL_FULL, 0, &err),
+	    STILL_ERR_INVALID);
 	still_error_clear(&err);
 	assert_not_frozen(f, STILL_ERR_INVALID, "newline");
 }
@@ -415,7 +420,8 @@ static void *call_begin(void *arg)
 	struct begin_call *call = arg;
 	struct still_error err = STILL_ERROR_INIT;
 
-	call->rc = still_session_begin(call->fixture->session, 0, &err);
+	call->rc = still_session_begin(
+	    call->fixture->session, STILL_FULL, 0, &err);
 	still_error_clear(&err);
 	return NULL;
 }
@@ -544,7 +550,7 @@ static void over_is_over(void **state)
 
 	begin(f);
 	index = database(f, 0);
-	still_session_end(f->session, false);
+	still_session_end(f->session, STILL_END_DONE);
 	n_keeps = atomic_load(&still_fake.n_keep);
 	read_gives(f, index, 0, 10, STILL_ERR_STALE);
 	read_gives(f, find(f, STILL_MANIFEST_PATH), 0, 10, STILL_ERR_STALE);
@@ -1262,7 +1268,8 @@ static void *call_end(void *arg)
 {
 	struct begin_call *call = arg;
 
-	call->rc = (int) still_session_end(call->fixture->session, false);
+	call->rc = (int) still_session_end(
+	    call->fixture->session, STILL_END_DONE);
 	return NULL;
 }
 
@@ -1353,7 +1360,7 @@ static void readers_that_never_pause(void **state)
 		assert_int_equal(pthread_create(&thread[i], NULL,
 				     read_until_over, &restless),
 		    0);
-	still_session_end(f->session, true);
+	still_session_end(f->session, STILL_END_FORCED);
 	for (size_t i = 0; i < 8; i++)
 		pthread_join(thread[i], NULL);
 }
@@ -1366,7 +1373,8 @@ static void cancelled_after_the_freeze(void **state)
 
 	still_fake.cut_first_ns = still_fake.cut_last_ns = still_sys_now_ns();
 	still_session_cancel(f->session);
-	assert_int_equal(still_session_begin(f->session, DIR_TIME_S, &err),
+	assert_int_equal(
+	    still_session_begin(f->session, STILL_FULL, DIR_TIME_S, &err),
 	    STILL_ERR_CANCELLED);
 	assert_int_equal(
 	    atomic_load(&still_fake.n_thaw), atomic_load(&still_fake.n_freeze));

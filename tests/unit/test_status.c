@@ -261,6 +261,10 @@ static void outcomes(void **state)
 	    {STILL_ABORTED_LOST, "ABORTED(pin lost)"},
 	    {STILL_ABORTED_FORCED, "ABORTED(forced)"},
 	    {STILL_ABORTED_FREEZE, "ABORTED(not frozen)"},
+	    {STILL_COMMITTED, "COMMITTED"},
+	    {STILL_ABORTED_CALLER, "ABORTED(by caller)"},
+	    {STILL_ABORTED_CRASH, "ABORTED(crash)"},
+	    {STILL_ABORTED_UNRECORDED, "ABORTED(not recorded)"},
 	};
 
 	(void) state;

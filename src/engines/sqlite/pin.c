@@ -442,6 +442,15 @@ int sqlite_pin_check(
 	    pin->target.rel, why);
 }
 
+uint64_t sqlite_pin_log_bytes(const struct sqlite_pin *pin)
+{
+	struct stat st;
+
+	if (!pin->wal || still_sys_fstat(sqlite_file_fd(pin->wal), &st) < 0)
+		return 0;
+	return (uint64_t) st.st_size;
+}
+
 void sqlite_pin_release(struct sqlite_pin *pin)
 {
 	/* SQLite forgets the locks of a connection that closes while another

@@ -136,6 +136,9 @@ uint32_t sqlite_pin_index_page(struct sqlite_pin *pin, uint32_t frame);
 int sqlite_pin_check(
     const struct sqlite_pin *pin, int root_fd, struct still_error *err);
 
+/* How long the log is by now. */
+uint64_t sqlite_pin_log_bytes(const struct sqlite_pin *pin);
+
 /* Let everything go, in the order that the locks need. Accepts a zeroed or
  * half-built pin. */
 void sqlite_pin_release(struct sqlite_pin *pin);

@@ -449,23 +449,27 @@ static int sqlite_read(struct still_engine_instance *base, void *object,
 	return sqlite_image_read(object, off_bytes, data, len, err);
 }
 
-static int sqlite_keep(
-    struct still_engine_instance *base, struct still_error *err)
+static int sqlite_keep(struct still_engine_instance *base,
+    struct still_held *ret_held, struct still_error *err)
 {
 	struct instance *instance = (struct instance *) base;
+	struct still_held held = {0};
 
 	for (size_t i = 0; i < instance->n_images; i++) {
 		const struct sqlite_image *image = &instance->images[i];
-		int rc = 0;
+		int rc;
 
-		if (sqlite_image_is_pinned(image))
-			rc = sqlite_pin_check(
-			    &image->pin, instance->source.root_fd, err);
+		if (!sqlite_image_is_pinned(image))
+			continue;
+		rc = sqlite_pin_check(
+		    &image->pin, instance->source.root_fd, err);
 		if (rc < 0) {
 			atomic_store(&instance->lost, true);
 			return rc;
 		}
+		held.log_bytes += sqlite_pin_log_bytes(&image->pin);
 	}
+	*ret_held = held;
 	return 0;
 }
 

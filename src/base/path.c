@@ -69,3 +69,14 @@ bool still_path_ends(const char *text, const char *suffix)
 
 	return n >= m && memcmp(text + n - m, suffix, m) == 0;
 }
+
+bool still_path_is_in(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	if (strncmp(path, dir, n) != 0)
+		return false;
+	/* "/" is the one that ends with a slash. */
+	return path[n] == '\0' || path[n] == '/' ||
+	    (n > 0 && dir[n - 1] == '/');
+}

@@ -27,4 +27,7 @@ const char *still_path_base(const char *path);
 /* Does `text` end with `suffix`? */
 bool still_path_ends(const char *text, const char *suffix);
 
+/* Is `path` the same as `dir`, or something below it? Both resolved. */
+bool still_path_is_in(const char *path, const char *dir);
+
 #endif

@@ -14,47 +14,11 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "core/statedir.h"
 
 static const char hint[] =
     "Name another directory with `spool=`, on a local file system that only "
     "you can write to.";
-
-/* NULL without memory, or without a home. */
-static char *default_path(void)
-{
-	const char *state = getenv("XDG_STATE_HOME");
-	const char *home = getenv("HOME");
-	char *path = NULL;
-	int rc = -1;
-
-	if (geteuid() == 0)
-		return strdup("/var/lib/stillfs/spool");
-	if (state && *state == '/')
-		rc = asprintf(&path, "%s/stillfs/spool", state);
-	else if (home && *home == '/')
-		rc = asprintf(&path, "%s/.local/state/stillfs/spool", home);
-	return rc < 0 ? NULL : path;
-}
-
-/* The directories that are missing are made for us alone. */
-static int make_dirs(char *path)
-{
-	for (char *slash = strchr(path + 1, '/');; slash = strchr(slash, '/')) {
-		int rc;
-
-		if (slash)
-			*slash = '\0';
-		rc = mkdir(path, 0700);
-		if (rc != 0 && errno != EEXIST)
-			rc = -errno;
-		else
-			rc = 0;
-		if (slash)
-			*slash++ = '/';
-		if (rc < 0 || !slash)
-			return rc;
-	}
-}
 
 static int open_file(const char *dir, int *ret_fd, struct still_error *err)
 {
@@ -151,7 +115,8 @@ int still_spool_open(void *arg, const char *what, uint64_t bytes, int *ret_fd,
     struct still_error *err)
 {
 	const struct still_spool_dir *dir = arg;
-	char *path = dir->path ? strdup(dir->path) : default_path();
+	char *path = dir->path ? strdup(dir->path)
+			       : still_statedir_default("spool");
 	int fd = -1;
 	int rc = 0;
 
@@ -159,7 +124,7 @@ int still_spool_open(void *arg, const char *what, uint64_t bytes, int *ret_fd,
 		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
 		    "spool: there is no home directory to have it in");
 	if (!dir->path)
-		rc = make_dirs(path);
+		rc = still_statedir_make(path);
 	if (rc < 0)
 		rc = still_error_sys(err, -rc, hint, "spool `%s`", path);
 	if (rc == 0)

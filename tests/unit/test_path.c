@@ -159,6 +159,19 @@ static void ends(void **state)
 	assert_false(still_path_ends("", "-wal"));
 }
 
+static void is_in(void **state)
+{
+	(void) state;
+	assert_true(still_path_is_in("/a", "/a"));
+	assert_true(still_path_is_in("/a/b", "/a"));
+	assert_true(still_path_is_in("/a/b/c", "/a"));
+	assert_true(still_path_is_in("/a", "/"));
+	assert_true(still_path_is_in("/", "/"));
+	assert_false(still_path_is_in("/ab", "/a"));
+	assert_false(still_path_is_in("/a", "/a/b"));
+	assert_false(still_path_is_in("/", "/a"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -168,6 +181,7 @@ int main(void)
 	    cmocka_unit_test(join),
 	    cmocka_unit_test(base),
 	    cmocka_unit_test(ends),
+	    cmocka_unit_test(is_in),
 	};
 
 	scratch_watchdog();

@@ -71,5 +71,5 @@ AC_DEFUN([STILL_ENGINE], [
 
 AC_DEFUN([STILL_ENGINES_REQUIRED], [
   AS_IF([test -z "$still_engines"],
-    [AC_MSG_ERROR([no engine can be built; install libsqlite3-dev])])
+    [AC_MSG_ERROR([no engine is left to build; one must stay])])
 ])

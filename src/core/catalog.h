@@ -6,7 +6,7 @@
  * THE STATE DIRECTORY, 0700 and ours:
  *
  *	catalog.db     the store, a SQLite database of ours
- *	locks/HEX      one per instance; HEX is the XXH128 of its key
+ *	locks/HEX      one per instance; HEX is the XXH128 of ENGINE:SOURCE
  *	spool/         see core/spool.h
  *
  * THE LOCK. Who has a session of an instance holds an OFD write lock on the
@@ -19,7 +19,7 @@
  * THE STORE. Rollback journal, synchronous=EXTRA: what a function here has
  * answered with 0 is there after a power failure.
  *
- *	instance  key (engine:source), engine, source (bytes)
+ *	instance  engine, source (bytes)
  *	session   one row per session that ever began; see struct still_record
  *	file      per session, path: size, identity, time, XXH128; kept for the
  *	          present session, the last good and the last committed one

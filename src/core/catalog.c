@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* catalog: opening it, and the life of a session. Who has an instance is in
+ * claim.c, what is known of files in stamp.c, what was in records.c. */
+#include "config.h"
+
+#include "core/catalog.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "base/sys.h"
+#include "core/claim.h"
+#include "core/holder.h"
+#include "core/stamp.h"
+#include "core/statedir.h"
+#include "core/store.h"
+
+#define LOCKS_NAME "locks"
+
+/* How many sessions of an instance are remembered. */
+#define SESSIONS_MAX 1000
+
+/* ---- open ---------------------------------------------------------------- */
+
+static int open_locks(
+    struct still_catalog *catalog, bool create, struct still_error *err)
+{
+	if (create && mkdirat(catalog->dirfd, LOCKS_NAME, 0700) != 0 &&
+	    errno != EEXIST)
+		return still_error_sys(
+		    err, errno, NULL, "locks in `%s`", catalog->dir);
+	catalog->locks_fd = openat(catalog->dirfd, LOCKS_NAME,
+	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (catalog->locks_fd < 0 && (create || errno != ENOENT))
+		return still_error_sys(
+		    err, errno, NULL, "locks in `%s`", catalog->dir);
+	return 0;
+}
+
+int still_catalog_open(const char *dir, bool create, struct still_catalog **ret,
+    struct still_error *err)
+{
+	struct still_catalog *catalog = calloc(1, sizeof(*catalog));
+	int rc;
+
+	if (!catalog)
+		return still_error_nomem(err);
+	catalog->dirfd = -1;
+	catalog->locks_fd = -1;
+	pthread_mutex_init(&catalog->lock, NULL);
+	rc = still_statedir_open(
+	    dir, create, &catalog->dir, &catalog->dirfd, err);
+	if (rc == 0)
+		rc = open_locks(catalog, create, err);
+	if (rc == 0)
+		rc = still_store_open(catalog, create, err);
+	if (rc < 0) {
+		still_catalog_close(catalog);
+		return rc;
+	}
+	*ret = catalog;
+	return 0;
+}
+
+void still_catalog_close(struct still_catalog *catalog)
+{
+	if (!catalog)
+		return;
+	still_store_close(catalog);
+	if (catalog->locks_fd >= 0)
+		close(catalog->locks_fd);
+	if (catalog->dirfd >= 0)
+		close(catalog->dirfd);
+	pthread_mutex_destroy(&catalog->lock);
+	free(catalog->dir);
+	free(catalog);
+}
+
+const char *still_catalog_dir(const struct still_catalog *catalog)
+{
+	return catalog->dir;
+}
+
+int still_catalog_check_source(const struct still_catalog *catalog,
+    const char *source, struct still_error *err)
+{
+	bool within = still_path_is_in(source, catalog->dir);
+
+	if (!within && !still_path_is_in(catalog->dir, source))
+		return 0;
+	return still_error_set(err, STILL_ERR_INVALID, 0,
+	    "Name another state directory with `state=`.",
+	    "source `%s`: %s the state directory `%s`", source,
+	    within ? "lies in" : "holds", catalog->dir);
+}
+
+/* ---- a session ----------------------------------------------------------- */
+
+static int insert_session(struct still_catalog *catalog,
+    const struct still_lock *lock, const struct still_catalog_begin *begin,
+    int64_t *ret_number, struct still_error *err)
+{
+	int rc = still_store_number(catalog, ret_number, err,
+	    "SELECT 1+coalesce(max(number),0) FROM session WHERE instance=?1",
+	    "i", lock->instance_id);
+
+	if (rc < 0)
+		return rc;
+	return still_store_run(catalog, err,
+	    "INSERT INTO session(id,instance,number,kind,place,state,"
+	    "begun_at_ns) VALUES(?1,?2,?3,?4,?5,'preparing',?6)",
+	    "tiitbi", begin->id, lock->instance_id, *ret_number,
+	    still_session_kind_word(begin->kind), begin->place,
+	    begin->begun_at_ns);
+}
+
+/* The last good one and the last committed one are never forgotten. */
+static int forget_sessions(struct still_catalog *catalog, int64_t instance_id,
+    int64_t number, struct still_error *err)
+{
+	return still_store_run(catalog, err,
+	    "DELETE FROM session WHERE seq IN"
+	    " (SELECT seq FROM session WHERE instance=?1 AND number<=?4"
+	    " EXCEPT SELECT max(seq) FROM session"
+	    "  WHERE instance=?1 AND outcome IN (?2,?3)"
+	    " EXCEPT SELECT max(seq) FROM session"
+	    "  WHERE instance=?1 AND outcome=?2)",
+	    "iiii", instance_id, (int64_t) STILL_COMMITTED,
+	    (int64_t) STILL_COPIED, number - SESSIONS_MAX);
+}
+
+int still_catalog_begin(struct still_catalog *catalog,
+    const struct still_lock *lock, const struct still_catalog_begin *begin,
+    uint64_t *ret_number, struct still_error *err)
+{
+	int64_t number = 0;
+	int rc = still_store_begin(catalog, true, err);
+
+	if (rc < 0)
+		return rc;
+	rc = insert_session(catalog, lock, begin, &number, err);
+	if (rc == 0)
+		rc = forget_sessions(catalog, lock->instance_id, number, err);
+	rc = still_store_finish(catalog, rc, err);
+	if (rc == 0)
+		*ret_number = (uint64_t) number;
+	return rc;
+}
+
+/* What decides whether a session may end so. */
+struct ending {
+	int64_t instance_id;
+	bool ended;
+	bool sealed;
+	int64_t outcome;
+};
+
+static int no_session(
+    struct still_catalog *catalog, const char *id, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_NOTFOUND, 0, NULL,
+	    "session `%s`: is not in the catalog `%s`", id, catalog->file);
+}
+
+static int find_ending(struct still_catalog *catalog, const char *id,
+    struct ending *ret, struct still_error *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = still_store_prepare(catalog,
+	    "SELECT instance, state='ended', sealed, outcome FROM session"
+	    " WHERE id=?1",
+	    &stmt, err);
+
+	if (rc < 0)
+		return rc;
+	sqlite3_bind_text(stmt, 1, id, -1, SQLITE_STATIC);
+	rc = still_store_step(catalog, stmt, err);
+	if (rc > 0)
+		*ret = (struct ending){
+		    .instance_id = sqlite3_column_int64(stmt, 0),
+		    .ended = sqlite3_column_int(stmt, 1),
+		    .sealed = sqlite3_column_int(stmt, 2),
+		    .outcome = sqlite3_column_int64(stmt, 3),
+		};
+	sqlite3_finalize(stmt);
+	if (rc == 0)
+		return no_session(catalog, id, err);
+	return rc < 0 ? rc : 0;
+}
+
+static int write_end(struct still_catalog *catalog,
+    const struct still_session_status *s, struct still_error *err)
+{
+	bool committed = s->outcome == STILL_COMMITTED;
+	char text[STILL_OUTCOME_TEXT_BYTES];
+
+	still_outcome_text(s, text);
+	return still_store_run(catalog, err,
+	    "UPDATE session SET state='ended', outcome=?2, outcome_text=?3,"
+	    " ended_at_ns=?4, committed_at_ns=?5, files_whole=?6,"
+	    " files_known=?7, bytes_served=?8, n_damaged=?9, error=?10,"
+	    " hint=?11 WHERE id=?1",
+	    "titiiiiiibb", s->id, (int64_t) s->outcome, text, s->ended_at_ns,
+	    committed ? s->ended_at_ns : INT64_C(0), (int64_t) s->files_whole,
+	    (int64_t) s->files_known, (int64_t) s->bytes_served,
+	    (int64_t) s->n_damaged,
+	    s->error.code ? still_error_msg(&s->error) : NULL, s->error.hint);
+}
+
+/* Asked again, because the answer to the first time was lost: the same. */
+static int end_again(const struct ending *ending,
+    const struct still_session_status *status, struct still_error *err)
+{
+	if (ending->outcome == (int64_t) status->outcome)
+		return 0;
+	return still_error_set(err, STILL_ERR_PROTO, 0, NULL,
+	    "session `%s`: has ended already, with another outcome",
+	    status->id);
+}
+
+int still_catalog_end(struct still_catalog *catalog,
+    const struct still_session_status *status, struct still_error *err)
+{
+	struct ending ending = {0};
+	int rc = still_store_begin(catalog, true, err);
+
+	if (rc < 0)
+		return rc;
+	rc = find_ending(catalog, status->id, &ending, err);
+	if (rc < 0)
+		return still_store_finish(catalog, rc, err);
+	if (ending.ended)
+		return still_store_finish(
+		    catalog, end_again(&ending, status, err), err);
+	/* Nobody can have all of it who could not have the seal. */
+	if (still_outcome_is_good(status->outcome) && !ending.sealed)
+		rc = still_error_set(err, STILL_ERR_PROTO, 0, NULL,
+		    "session `%s`: cannot be %s before it is sealed",
+		    status->id,
+		    status->outcome == STILL_COMMITTED ? "committed"
+						       : "copied");
+	if (rc == 0)
+		rc = write_end(catalog, status, err);
+	if (rc == 0)
+		rc = still_stamp_forget(catalog, ending.instance_id, err);
+	return still_store_finish(catalog, rc, err);
+}
+
+/* ---- a commit afterwards ------------------------------------------------- */
+
+/* The record of a session that may be committed. 1: it is already. */
+static int find_copied(struct still_catalog *catalog, const char *id,
+    char **ret_engine, char **ret_source, struct still_error *err)
+{
+	struct still_record_filter filter = {.id = id};
+	struct still_record *record = NULL;
+	size_t n = 0;
+	int rc = still_catalog_list(catalog, &filter, &record, &n, err);
+
+	if (rc < 0)
+		return rc;
+	if (n == 0)
+		return no_session(catalog, id, err);
+	if (record->outcome == STILL_COMMITTED)
+		rc = 1;
+	else if (record->state != STILL_ENDED)
+		rc = still_error_set(err, STILL_ERR_BUSY, EBUSY,
+		    "Commit it at the mount that shows it.",
+		    "session `%s`: is not over yet", id);
+	else if (record->outcome != STILL_COPIED)
+		rc = still_error_set(err, STILL_ERR_PROTO, 0,
+		    "Only one that ended as COPIED can be committed later.",
+		    "session `%s`: is %s", id, record->outcome_text);
+	if (rc == 0) {
+		*ret_engine = record->engine;
+		*ret_source = record->source;
+		record->engine = NULL;
+		record->source = NULL;
+	}
+	still_records_free(record, n);
+	return rc;
+}
+
+static int write_commit(
+    struct still_catalog *catalog, const char *id, struct still_error *err)
+{
+	struct still_session_status committed = {.outcome = STILL_COMMITTED};
+	char text[STILL_OUTCOME_TEXT_BYTES];
+	int64_t instance_id = 0;
+	int64_t n_later = 0;
+	int rc = still_store_number(catalog, &instance_id, err,
+	    "SELECT instance FROM session WHERE id=?1", "t", id);
+
+	if (rc == 0)
+		rc = still_store_number(catalog, &n_later, err,
+		    "SELECT count(*) FROM session WHERE instance=?2"
+		    " AND number>(SELECT number FROM session WHERE id=?1)",
+		    "ti", id, instance_id);
+	if (rc == 0 && n_later > 0)
+		rc = still_error_set(err, STILL_ERR_PROTO, 0,
+		    "Commit a session before the next one begins.",
+		    "session `%s`: a later one of its source has begun", id);
+	still_outcome_text(&committed, text);
+	if (rc == 0)
+		rc = still_store_run(catalog, err,
+		    "UPDATE session SET outcome=?2, outcome_text=?3,"
+		    " committed_at_ns=?4 WHERE id=?1 AND outcome=?5",
+		    "titii", id, (int64_t) committed.outcome, text,
+		    still_sys_now_ns(), (int64_t) STILL_COPIED);
+	if (rc == 0)
+		rc = still_stamp_forget(catalog, instance_id, err);
+	return rc;
+}
+
+int still_catalog_commit(
+    struct still_catalog *catalog, const char *id, struct still_error *err)
+{
+	char *engine = NULL;
+	char *source = NULL;
+	int fd = -1;
+	int rc = find_copied(catalog, id, &engine, &source, err);
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = still_claim_take(catalog, engine, source, id, NULL, &fd, err);
+	if (rc == 0)
+		rc = still_store_begin(catalog, true, err);
+	if (rc == 0) {
+		/* Whoever had the lock before may have begun another. */
+		rc = write_commit(catalog, id, err);
+		rc = still_store_finish(catalog, rc, err);
+	}
+	if (fd >= 0)
+		still_holder_release(fd);
+	free(engine);
+	free(source);
+	return rc;
+}

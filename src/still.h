@@ -124,8 +124,6 @@ struct still_options {
 	 * Borrowed, outlives the instance. NULL: nothing is remembered, nobody
 	 * kept out. Refused when the source and it lie in one another. */
 	struct still_catalog *catalog;
-	const char *place; /* where the sessions are shown, for the catalog:
-			      the mountpoint; may be NULL */
 };
 
 #define STILL_FREEZE_MS_DEFAULT 10000
@@ -140,6 +138,11 @@ int still_instance_attach(const char *source,
 
 /* No session of it may be alive. Accepts NULL. */
 void still_instance_detach(struct still_instance *instance);
+
+/* Where its sessions are shown from now on, for the catalog and for others'
+ * messages: the mountpoint. Copied. Before the first session. */
+int still_instance_set_place(struct still_instance *instance, const char *place,
+    struct still_error *err);
 
 struct still_instance_info {
 	const char *source; /* resolved, absolute; borrowed, constant */
@@ -348,9 +351,9 @@ enum still_end {
 };
 
 /*
- * Let the snapshot go and settle the outcome. Waits for readers inside
- * still_session_read(), not for begin, seal or commit, which the caller must
- * have joined. Returns the outcome; a second call returns the same.
+ * Let the snapshot go and settle the outcome. Any thread but not beside begin;
+ * makes seal and commit give up, and waits for them and for readers inside
+ * still_session_read(). Returns the outcome; a second call returns the same.
  */
 enum still_outcome still_session_end(
     struct still_session *session, enum still_end how);

@@ -7,10 +7,33 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "core/catalog.h"
 
 const char *still_version(void)
 {
 	return PACKAGE_VERSION;
+}
+
+int still_instance_set_place(
+    struct still_instance *instance, const char *place, struct still_error *err)
+{
+	free(instance->place);
+	instance->place = strdup(place);
+	return instance->place ? 0 : still_error_nomem(err);
+}
+
+/* A catalog below the source would be backed up, and locked, as one of its
+ * databases. */
+static int check_catalog(
+    const struct still_instance *instance, struct still_error *err)
+{
+	struct still_description description;
+
+	if (!instance->catalog)
+		return 0;
+	still_engine_describe(instance->engine, &description);
+	return still_catalog_check_source(
+	    instance->catalog, description.source, err);
 }
 
 int still_instance_attach_engine(const struct still_engine *engine,
@@ -34,13 +57,15 @@ int still_instance_attach_engine(const struct still_engine *engine,
 
 	if (!instance)
 		return still_error_nomem(err);
+	instance->catalog = options->catalog;
 	rc = still_spool_init(&instance->spool, options->spool, err);
 	if (rc == 0)
 		rc = still_engine_attach(
 		    engine, source, &attach, &instance->engine, err);
+	if (rc == 0)
+		rc = check_catalog(instance, err);
 	if (rc < 0) {
-		still_spool_release(&instance->spool);
-		free(instance);
+		still_instance_detach(instance);
 		return rc;
 	}
 	*ret = instance;
@@ -90,6 +115,7 @@ void still_instance_detach(struct still_instance *instance)
 		return;
 	still_engine_detach(instance->engine);
 	still_spool_release(&instance->spool);
+	free(instance->place);
 	free(instance);
 }
 

@@ -13,6 +13,8 @@
 struct still_instance {
 	struct still_engine_instance *engine; /* owned */
 	struct still_spool_dir spool;
+	struct still_catalog *catalog; /* borrowed; NULL: none */
+	char *place;                   /* owned; or NULL */
 };
 
 /* As still_instance_attach(), with the engine given. */

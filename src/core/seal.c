@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/manifest.h"
 #include "core/session.h"
@@ -39,9 +40,35 @@ int still_session_keep_held(
 	return 0;
 }
 
+/* What has the identity that it had in the last good session has its bytes too,
+ * or they have changed though nobody wrote them. */
+static int compare_known(struct still_session *session, uint32_t index,
+    const struct still_hash128 *digest, struct still_error *err)
+{
+	const struct still_snapshot *snapshot = &session->snapshot;
+	struct still_error own = STILL_ERROR_INIT;
+	const char *path = snapshot->entries[index].path;
+
+	if (!snapshot->known[index] ||
+	    memcmp(digest, &snapshot->known_digests[index], sizeof(*digest)) ==
+		0)
+		return 0;
+	still_error_set(&own, STILL_ERR_CORRUPT, 0,
+	    "The disk, the memory or a program that hides its writes has "
+	    "changed it. Check the live database, and keep the last good copy.",
+	    "`%s`: its content has changed since the last good session, though "
+	    "nothing shows a write",
+	    path);
+	still_session_note(session, path, &own);
+	if (err)
+		still_error_copy(err, &own);
+	still_error_clear(&own);
+	return STILL_ERR_CORRUPT;
+}
+
 /* The digest of every file, and then the text over them. */
-static int digest_all(
-    struct still_session *session, char **ret_text, struct still_error *err)
+static int digest_all(struct still_session *session,
+    struct still_hash128 **ret_digests, struct still_error *err)
 {
 	struct still_snapshot *snapshot = &session->snapshot;
 	struct still_hash128 *digests = calloc(snapshot->n, sizeof(*digests));
@@ -59,18 +86,29 @@ static int digest_all(
 		    still_session_fill, &fill, &session->cancel, err);
 		if (rc == 0)
 			digests[i] = session->tracked[i].digest.value;
+		if (rc == 0)
+			rc = compare_known(session, i, &digests[i], err);
 	}
-	if (rc == 0) {
-		*ret_text = still_sums_text(snapshot, digests);
-		if (!*ret_text)
-			rc = still_error_nomem(err);
-	}
-	free(digests);
+	if (rc == 0)
+		*ret_digests = digests;
+	else
+		free(digests);
 	return rc;
+}
+
+/* On record before it is handed out. */
+static int record(struct still_session *session,
+    const struct still_hash128 *digests, struct still_error *err)
+{
+	if (!session->number)
+		return 0;
+	return still_catalog_sealed(session->instance->catalog, session->id,
+	    &session->snapshot, digests, err);
 }
 
 static int seal(struct still_session *session, struct still_error *err)
 {
+	struct still_hash128 *digests = NULL;
 	char *text = NULL;
 	bool doomed;
 	int rc;
@@ -83,11 +121,19 @@ static int seal(struct still_session *session, struct still_error *err)
 	/* A doomed session has nothing to gain from a pass. */
 	if (doomed)
 		return STILL_ERR_CORRUPT;
-	rc = digest_all(session, &text, err);
+	rc = digest_all(session, &digests, err);
 	/* All bytes were right when they were read; the moment must also have
 	 * been protected until the last of them was. */
 	if (rc == 0)
 		rc = still_session_keep_held(session, err);
+	if (rc == 0)
+		rc = record(session, digests, err);
+	if (rc == 0) {
+		text = still_sums_text(&session->snapshot, digests);
+		if (!text)
+			rc = still_error_nomem(err);
+	}
+	free(digests);
 	pthread_mutex_lock(&session->lock);
 	if (rc == 0 && session->doomed)
 		rc = still_session_doomed_error(session, err);
@@ -112,6 +158,7 @@ int still_session_seal(struct still_session *session, struct still_error *err)
 	int rc;
 
 	pthread_rwlock_rdlock(&session->use);
+	pthread_mutex_lock(&session->sealer);
 	rc = still_session_check(session, err);
 	if (rc == 0 && !session->seal) {
 		set_sealing(session, true);
@@ -124,6 +171,7 @@ int still_session_seal(struct still_session *session, struct still_error *err)
 				.text,
 			    NULL);
 	}
+	pthread_mutex_unlock(&session->sealer);
 	pthread_rwlock_unlock(&session->use);
 	return rc;
 }

@@ -159,6 +159,8 @@ static void cover(struct still_session *session, uint32_t index,
 	pthread_mutex_lock(&session->lock);
 	session->bytes_served += fresh;
 	session->files_whole += now_whole;
+	if (now_whole && session->snapshot.known[index])
+		session->files_known--;
 	if (now_whole && entry->seal)
 		session->seal_served = true;
 	pthread_mutex_unlock(&session->lock);

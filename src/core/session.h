@@ -3,7 +3,8 @@
  * session: one backup, from begin to end. The contract is in still.h.
  *
  * LOCK ORDER
- *	use (read: readers, seal, keep; write: end) -> a file's digest -> lock
+ *	use (read: readers, seal, keep; write: end) -> sealer
+ *	    -> a file's digest -> the catalog's -> lock
  * `use` keeps the snapshot and the engine's objects alive under readers; `lock`
  * guards what changes while serving and is never held across a call that may
  * block. A file's coverage is guarded by its own lock, a leaf.
@@ -19,6 +20,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/catalog.h"
 #include "core/coverage.h"
 #include "core/digest.h"
 #include "core/instance.h"
@@ -41,6 +43,7 @@ struct still_session {
 	char id[40];                     /* constant */
 	atomic_bool cancel;
 	pthread_rwlock_t use;
+	pthread_mutex_t sealer; /* held for the pass for the seal */
 
 	/* Set by begin before the state is SERVING, then constant. */
 	struct still_snapshot snapshot;
@@ -50,6 +53,9 @@ struct still_session {
 	uint32_t databases;
 	uint32_t files;
 	uint64_t bytes;
+	struct still_lock hold; /* of the instance, until the end */
+	uint64_t number;        /* 0: not in the catalog */
+	bool freezing; /* the engine was asked to: it is to be thawed */
 
 	atomic_uint_fast64_t bytes_hashed;
 
@@ -59,6 +65,7 @@ struct still_session {
 	enum still_session_kind kind;
 	int64_t begun_at_ns;
 	int64_t frozen_at_ns;
+	int64_t ended_at_ns;
 	int64_t pinned_since_ns; /* CLOCK_MONOTONIC; 0: nothing is held */
 	struct still_held held;  /* as of the last look */
 	bool doomed;             /* no seal, for one of two reasons: */
@@ -70,7 +77,9 @@ struct still_session {
 	char *seal; /* owned; the text, once it is made */
 	bool seal_served;
 	uint32_t files_whole;
+	uint32_t files_known; /* and not whole */
 	uint64_t bytes_served;
+	bool committing;
 	struct still_error error; /* the first that mattered */
 	uint32_t n_damaged;
 	uint64_t
@@ -89,6 +98,9 @@ void still_session_note_unfrozen(struct still_session *session,
 
 /* May anything be read? STALE or LOST if not. Under `use`. */
 int still_session_check(struct still_session *session, struct still_error *err);
+
+/* Would it be COPIED if it ended now? Under the lock. */
+bool still_session_covered(const struct still_session *session);
 
 /* A file of a session, as a still_fill_fn knows it. */
 struct still_fill {

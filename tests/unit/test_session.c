@@ -1099,21 +1099,6 @@ static void lost_at_the_end(void **state)
 
 /* ---- time ---------------------------------------------------------------- */
 
-/* Two sessions never carry the same second. */
-static void second_is_over(void **state)
-{
-	struct fixture *f = *state;
-	int64_t now_ns = still_sys_now_ns();
-	const struct still_entry *e;
-	uint32_t n;
-
-	still_fake.cut_first_ns = still_fake.cut_last_ns = now_ns;
-	begin(f);
-	e = still_session_entries(f->session, &n);
-	assert_int_equal(e[1].time_s, now_ns / STILL_NS_PER_S);
-	assert_true(still_sys_now_ns() / STILL_NS_PER_S > e[1].time_s);
-}
-
 static void status_of_each_state(void **state)
 {
 	struct fixture *f = *state;
@@ -1431,7 +1416,6 @@ int main(void)
 	    TEST(lost_before_the_seal),
 	    TEST(lost_after_the_seal),
 	    TEST(lost_at_the_end),
-	    TEST(second_is_over),
 	    TEST(status_of_each_state),
 	    TEST(ids_differ),
 	    TEST(many_readers),

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* begin: a session on its way from IDLE to SERVING. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/sys.h"
+#include "core/manifest.h"
+#include "core/session.h"
+#include "core/spool.h"
+
+static void observe(
+    void *arg, const char *event, const char *object, const char *text)
+{
+	struct still_session *session = arg;
+
+	still_events_add(session->events, STILL_LEVEL_WARNING, event, "session",
+	    session->id, "object", object, "text", text, NULL);
+}
+
+static int track(struct still_session *session, struct still_error *err)
+{
+	uint32_t n = session->snapshot.n;
+
+	session->tracked = calloc(n, sizeof(*session->tracked));
+	if (!session->tracked)
+		return still_error_nomem(err);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct still_entry *e = &session->snapshot.entries[i];
+
+		still_digest_init(&session->tracked[i].digest,
+		    e->seal ? 0 : e->size_bytes, &session->bytes_hashed);
+		pthread_mutex_init(&session->tracked[i].lock, NULL);
+		if (e->kind == STILL_FILE && e->size_bytes > 0)
+			session->files++;
+		if (e->kind == STILL_FILE && e->size_bytes > 0 &&
+		    session->snapshot.known[i])
+			session->files_known++;
+		if (e->kind == STILL_FILE)
+			session->bytes += e->size_bytes;
+	}
+	return 0;
+}
+
+static int freeze(struct still_session *session, struct still_builder *builder,
+    int64_t *ret_frozen_at_ns, struct still_error *err)
+{
+	struct still_freeze_request request = {
+	    .cancel = &session->cancel,
+	    .observer = {observe, session},
+	    .spool = {still_spool_open, &session->instance->spool},
+	};
+	int rc;
+
+	session->freezing = true;
+	rc = still_engine_freeze(
+	    session->instance->engine, &request, builder, err);
+
+	if (rc < 0)
+		return rc;
+	*ret_frozen_at_ns = builder->cut.last_ns;
+	session->cut = builder->cut;
+	session->verified = builder->verified;
+	session->databases = (uint32_t) json_array_size(builder->databases);
+	pthread_mutex_lock(&session->lock);
+	session->frozen_at_ns = *ret_frozen_at_ns;
+	if (builder->cut.pinned)
+		session->pinned_since_ns = still_sys_monotonic_ns();
+	pthread_mutex_unlock(&session->lock);
+	return 0;
+}
+
+/* ---- what the catalog has to know ----------------------------------------- */
+
+/* From here on nobody else begins with this instance, and a crash shows. */
+static int record_begin(struct still_session *session,
+    const struct still_instance_info *info, struct still_error *err)
+{
+	struct still_catalog *catalog = session->instance->catalog;
+	struct still_catalog_begin begin = {
+	    .id = session->id,
+	    .kind = session->kind,
+	    .place = session->instance->place,
+	    .begun_at_ns = session->begun_at_ns,
+	};
+	int rc;
+
+	if (!catalog)
+		return 0;
+	rc = still_catalog_lock(catalog, info->engine, info->source,
+	    session->id, begin.place, &session->hold, err);
+	if (rc == 0)
+		rc = still_catalog_begin(
+		    catalog, &session->hold, &begin, &session->number, err);
+	return rc;
+}
+
+/* What is shown is on record before anybody sees it: the next session must not
+ * give a time again to other bytes. */
+static int record_frozen(struct still_session *session,
+    const struct still_builder *builder, struct still_error *err)
+{
+	struct still_catalog_frozen frozen = {
+	    .id = session->id,
+	    .frozen_at_ns = session->frozen_at_ns,
+	    .verified = builder->verified,
+	    .cut = builder->cut.words,
+	    .n_databases = session->databases,
+	    .n_files = session->files,
+	    .n_bytes = session->bytes,
+	    .snapshot = &session->snapshot,
+	};
+	char *databases;
+	int rc;
+
+	if (!session->number)
+		return 0;
+	databases = json_dumps(builder->databases, JSON_COMPACT);
+	if (!databases)
+		return still_error_nomem(err);
+	frozen.databases = databases;
+	rc = still_catalog_frozen(
+	    session->instance->catalog, &session->hold, &frozen, err);
+	free(databases);
+	return rc;
+}
+
+static int stamp(struct still_session *session, struct still_error *err)
+{
+	if (!session->number)
+		return 0;
+	return still_catalog_stamp(session->instance->catalog, &session->hold,
+	    session->frozen_at_ns / STILL_NS_PER_S, &session->snapshot, err);
+}
+
+/* ---- begin ---------------------------------------------------------------- */
+
+static void tell_damages(
+    struct still_session *session, const struct still_builder *builder)
+{
+	for (size_t i = 0; i < builder->n_damages; i++) {
+		const struct still_damage *damage = &builder->damages[i];
+
+		if (damage->unfrozen)
+			still_session_note_unfrozen(
+			    session, damage->object, &damage->what);
+		else
+			still_session_note(
+			    session, damage->object, &damage->what);
+	}
+}
+
+static int build(struct still_session *session,
+    const struct still_instance_info *info, int64_t dir_time_s,
+    struct still_builder *builder, struct still_error *err)
+{
+	struct still_manifest manifest = {
+	    .session_id = session->id,
+	    .kind = still_session_kind_word(session->kind),
+	    .instance = info,
+	    .begun_at_ns = session->begun_at_ns,
+	    .builder = builder,
+	};
+	char *text;
+	size_t len;
+	int rc;
+
+	rc = freeze(session, builder, &manifest.frozen_at_ns, err);
+	if (rc < 0)
+		return rc;
+	text = still_manifest_text(&manifest, &len);
+	if (!text)
+		return still_error_nomem(err);
+	rc = still_builder_finish(builder, text, len,
+	    manifest.frozen_at_ns / STILL_NS_PER_S, dir_time_s,
+	    &session->snapshot, err);
+	if (rc == 0)
+		rc = stamp(session, err);
+	if (rc == 0)
+		rc = track(session, err);
+	if (rc == 0)
+		rc = record_frozen(session, builder, err);
+	if (rc == 0)
+		tell_damages(session, builder);
+	return rc;
+}
+
+static void tell_frozen(struct still_session *session, int64_t freeze_ns)
+{
+	still_events_add(session->events, STILL_LEVEL_INFO, "session-frozen",
+	    "session", session->id, "cut", session->cut.words, "cut_width_ns",
+	    still_number(
+		(uint64_t) (session->cut.last_ns - session->cut.first_ns))
+		.text,
+	    "writers_held_ns",
+	    still_number((uint64_t) session->cut.held_ns).text, "freeze_ns",
+	    still_number((uint64_t) freeze_ns).text, "verified",
+	    session->verified, "databases",
+	    still_number(session->databases).text, "files",
+	    still_number(session->files).text, "bytes",
+	    still_number(session->bytes).text, NULL);
+}
+
+int still_session_begin(struct still_session *session,
+    enum still_session_kind kind, int64_t dir_time_s, struct still_error *err)
+{
+	struct still_instance_info info;
+	struct still_builder builder;
+	int64_t start_ns = still_sys_monotonic_ns();
+	int rc;
+
+	still_instance_describe(session->instance, &info);
+	pthread_mutex_lock(&session->lock);
+	session->state = STILL_PREPARING;
+	session->kind = kind;
+	session->begun_at_ns = still_sys_now_ns();
+	pthread_mutex_unlock(&session->lock);
+	still_events_add(session->events, STILL_LEVEL_INFO, "session-begin",
+	    "session", session->id, "kind", still_session_kind_word(kind),
+	    "source", info.source, NULL);
+
+	rc = record_begin(session, &info, err);
+	if (rc == 0)
+		rc = still_builder_init(
+		    &builder, info.dir_mode, info.uid, info.gid, err);
+	if (rc == 0) {
+		rc = build(session, &info, dir_time_s, &builder, err);
+		if (rc == 0)
+			tell_frozen(
+			    session, still_sys_monotonic_ns() - start_ns);
+		still_builder_release(&builder);
+	}
+	if (rc == 0 && atomic_load(&session->cancel))
+		rc = still_error_set(err, STILL_ERR_CANCELLED, 0, NULL,
+		    "session %s: was stopped before it served", session->id);
+	if (rc == 0) {
+		pthread_mutex_lock(&session->lock);
+		session->state = STILL_SERVING;
+		pthread_mutex_unlock(&session->lock);
+		return 0;
+	}
+	still_events_add(session->events, STILL_LEVEL_ERROR, "freeze-failed",
+	    "session", session->id, "error", still_error_msg(err), "hint",
+	    err->hint, NULL);
+	pthread_mutex_lock(&session->lock);
+	if (!session->error.code)
+		still_error_copy(&session->error, err);
+	pthread_mutex_unlock(&session->lock);
+	still_session_end(session, STILL_END_DONE);
+	return rc;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a mount tells of itself, to people and to programs. */
+/* What a mount tells programs of itself. */
 #include "config.h"
 
 #include <stdarg.h>
@@ -14,47 +14,8 @@
 
 #include "base/sys.h"
 #include "still.h"
+#include "tests/unit/mounted.h"
 #include "tests/unit/scratch.h"
-
-static const struct still_instance_info instance = {
-    .source = "/srv/app",
-    .engine = "fake",
-    .engine_version = "1.0",
-    .n_databases = 2,
-};
-
-static struct still_session_status serving(void)
-{
-	return (struct still_session_status){
-	    .state = STILL_SERVING,
-	    .id = "20231114T221320Z-01234567",
-	    .begun_at_ns = INT64_C(1700000000) * STILL_NS_PER_S,
-	    .frozen_at_ns = INT64_C(1700000001) * STILL_NS_PER_S + 5000000,
-	    .pin_age_ns = 90 * STILL_NS_PER_S,
-	    .cut = "one moment",
-	    .cut_width_ns = 1234,
-	    .writers_held_ns = 5678,
-	    .verified = "header+logs",
-	    .databases = 3,
-	    .files = 4,
-	    .files_whole = 1,
-	    .bytes = 3 * 1024 * 1024,
-	    .bytes_served = 1536,
-	    .bytes_hashed = 700,
-	};
-}
-
-static struct still_mount_status mount_of(
-    const struct still_session_status *session)
-{
-	return (struct still_mount_status){
-	    .mountpoint = "/mnt/still",
-	    .started_at_ns = INT64_C(1600000000) * STILL_NS_PER_S,
-	    .pid = 4711,
-	    .instance = &instance,
-	    .session = session,
-	};
-}
 
 static json_t *parse(const struct still_mount_status *mount)
 {
@@ -99,15 +60,18 @@ static void assert_keys(const json_t *object, const char *const *keys)
 }
 
 static const char *const root_keys[] = {"format", "program", "state", "source",
-    "mountpoint", "pid", "mounted_at", "engine", "engine_version", "databases",
-    "session", "next", NULL};
-static const char *const session_keys[] = {"id", "kind", "begun_at",
-    "frozen_at", "outcome", "cut", "cut_width_ns", "writers_held_ns",
-    "verified", "pin_age_ns", "files", "files_whole", "bytes", "bytes_served",
-    "bytes_hashed", "sealing", "sealed", "seal_served", "damaged", "unfrozen",
-    "error", NULL};
-
-/* ---- for programs -------------------------------------------------------- */
+    "mountpoint", "state_dir", "pid", "mounted_at", "engine", "engine_version",
+    "databases", "lease_s", "stall_s", "session", "quiet_ns", "last_good",
+    "last_committed", "totals", "problems", "next", NULL};
+static const char *const session_keys[] = {"id", "number", "kind", "begun_at",
+    "frozen_at", "ended_at", "outcome", "cut", "cut_width_ns",
+    "writers_held_ns", "verified", "pin_age_ns", "log_held_bytes", "files",
+    "files_whole", "files_known", "bytes", "bytes_served", "bytes_hashed",
+    "sealing", "sealed", "seal_served", "covered", "committing", "damaged",
+    "unfrozen", "error", NULL};
+static const char *const record_keys[] = {"id", "number", "kind", "outcome",
+    "begun_at", "frozen_at", "ended_at", "committed_at", "bytes", "place",
+    NULL};
 
 static void json_idle(void **state)
 {
@@ -128,6 +92,31 @@ static void json_idle(void **state)
 	assert_string_equal(string(root, "engine_version"), "1.0");
 	assert_int_equal(integer(root, "databases"), 2);
 	assert_true(json_is_null(json_object_get(root, "session")));
+	assert_string_equal(string(root, "state_dir"), "/var/lib/stillfs");
+	assert_int_equal(integer(root, "lease_s"), 600);
+	assert_int_equal(integer(root, "stall_s"), 21600);
+	assert_int_equal(integer(root, "quiet_ns"), 0);
+	assert_true(json_is_null(json_object_get(root, "last_good")));
+	assert_true(json_is_null(json_object_get(root, "last_committed")));
+	assert_int_equal(json_array_size(json_object_get(root, "problems")), 0);
+	json_decref(root);
+}
+
+/* Without a catalog, its directory is null and the session has no number. */
+static void json_no_catalog(void **state)
+{
+	struct still_session_status s = serving();
+	struct still_mount_status mount = mount_of(&s);
+	json_t *root;
+
+	(void) state;
+	mount.state_dir = NULL;
+	s.number = 0;
+	root = parse(&mount);
+	assert_keys(root, root_keys);
+	assert_true(json_is_null(json_object_get(root, "state_dir")));
+	assert_int_equal(
+	    integer(json_object_get(root, "session"), "number"), 0);
 	json_decref(root);
 }
 
@@ -163,10 +152,172 @@ static void json_serving(void **state)
 	assert_true(json_is_false(json_object_get(session, "sealed")));
 	assert_true(json_is_false(json_object_get(session, "seal_served")));
 	assert_int_equal(integer(session, "writers_held_ns"), 5678);
+	assert_int_equal(integer(session, "number"), 17);
+	assert_true(json_is_null(json_object_get(session, "ended_at")));
+	assert_int_equal(integer(session, "files_known"), 0);
+	assert_int_equal(integer(session, "log_held_bytes"), 0);
+	assert_true(json_is_false(json_object_get(session, "covered")));
+	assert_true(json_is_false(json_object_get(session, "committing")));
 	assert_int_equal(integer(session, "damaged"), 0);
 	assert_int_equal(integer(session, "unfrozen"), 0);
 	assert_true(json_is_null(json_object_get(session, "error")));
 	json_decref(root);
+
+	s.kind = STILL_COPY;
+	s.files_known = 2;
+	s.log_held_bytes = 777;
+	s.covered = s.committing = true;
+	s.ended_at_ns = INT64_C(1700000002) * STILL_NS_PER_S;
+	mount.quiet_ns = 5;
+	root = parse(&mount);
+	session = json_object_get(root, "session");
+	assert_string_equal(string(session, "kind"), "copy");
+	assert_string_equal(
+	    string(session, "ended_at"), "2023-11-14T22:13:22.000000000Z");
+	assert_int_equal(integer(session, "files_known"), 2);
+	assert_int_equal(integer(session, "log_held_bytes"), 777);
+	assert_true(json_is_true(json_object_get(session, "covered")));
+	assert_true(json_is_true(json_object_get(session, "committing")));
+	assert_int_equal(integer(root, "quiet_ns"), 5);
+	json_decref(root);
+}
+
+static void json_records(void **state)
+{
+	struct still_record good = record(16, STILL_COPIED, 60);
+	struct still_record committed = record(12, STILL_COMMITTED, 3600);
+	struct still_mount_status mount = mount_of(NULL);
+	json_t *root;
+	json_t *o;
+
+	(void) state;
+	committed.kind = STILL_COPY;
+	committed.frozen_at_ns = INT64_C(1700000001) * STILL_NS_PER_S;
+	committed.committed_at_ns = INT64_C(1700000002) * STILL_NS_PER_S;
+	committed.place = (char *) "/\xff";
+	good.place = NULL;
+	mount.last_good = &good;
+	mount.last_committed = &committed;
+	root = parse(&mount);
+	o = json_object_get(root, "last_good");
+	assert_keys(o, record_keys);
+	assert_string_equal(string(o, "id"), good.id);
+	assert_int_equal(integer(o, "number"), 16);
+	assert_string_equal(string(o, "kind"), "full");
+	assert_string_equal(string(o, "outcome"), "COPIED");
+	assert_int_equal(integer(o, "bytes"), 5120);
+	assert_true(json_is_null(json_object_get(o, "committed_at")));
+	assert_true(json_is_null(json_object_get(o, "place")));
+	o = json_object_get(root, "last_committed");
+	assert_string_equal(string(o, "kind"), "copy");
+	assert_string_equal(string(o, "outcome"), "COMMITTED");
+	assert_string_equal(
+	    string(o, "frozen_at"), "2023-11-14T22:13:21.000000000Z");
+	assert_string_equal(
+	    string(o, "committed_at"), "2023-11-14T22:13:22.000000000Z");
+	assert_string_equal(string(o, "encoded_place"), "2fff");
+	json_decref(root);
+}
+
+static void json_totals(void **state)
+{
+	struct still_mount_status mount = mount_of(NULL);
+	json_t *sessions;
+	json_t *totals;
+	json_t *root;
+
+	(void) state;
+	mount.totals.bytes_served = 1;
+	mount.totals.bytes_verified = 2;
+	mount.totals.damages = 3;
+	mount.totals.sessions[STILL_COMMITTED] = 4;
+	mount.totals.sessions[STILL_ABORTED_PARTIAL] = 5;
+	root = parse(&mount);
+	totals = json_object_get(root, "totals");
+	assert_int_equal(integer(totals, "bytes_served"), 1);
+	assert_int_equal(integer(totals, "bytes_verified"), 2);
+	assert_int_equal(integer(totals, "damages"), 3);
+	sessions = json_object_get(totals, "sessions");
+	/* Each outcome by its own name. */
+	assert_int_equal(json_object_size(sessions), STILL_OUTCOME_COUNT - 1);
+	assert_int_equal(integer(sessions, "COMMITTED"), 4);
+	assert_int_equal(integer(sessions, "ABORTED(partial)"), 5);
+	assert_int_equal(integer(sessions, "COPIED"), 0);
+	json_decref(root);
+}
+
+/* The codes of the problems, each with a blank behind it. */
+static void assert_problems(
+    const struct still_mount_status *mount, const char *codes)
+{
+	json_t *root = parse(mount);
+	json_t *problems = json_object_get(root, "problems");
+	char all[256] = "";
+	json_t *problem;
+	size_t i;
+
+	json_array_foreach(problems, i, problem)
+	{
+		assert_int_equal(json_object_size(problem), 3);
+		assert_true(*string(problem, "message"));
+		assert_non_null(json_object_get(problem, "hint"));
+		strcat(all, string(problem, "code"));
+		strcat(all, " ");
+	}
+	assert_string_equal(all, codes);
+	json_decref(root);
+}
+
+static void json_problems(void **state)
+{
+	struct still_session_status s = serving();
+	struct still_mount_status mount = mount_of(&s);
+
+	(void) state;
+	assert_problems(&mount, "");
+	/* More than the databases, and no trifle. */
+	s.bytes = UINT64_C(1) << 20;
+	s.log_held_bytes = UINT64_C(2) << 20;
+	assert_problems(&mount, "");
+	s.log_held_bytes = UINT64_C(64) << 20;
+	assert_problems(&mount, "log-held ");
+	s.bytes = UINT64_C(64) << 20;
+	assert_problems(&mount, "");
+	s.bytes--;
+	still_error_set(&s.error, STILL_ERR_CORRUPT, 0, NULL, "it is bad");
+	assert_problems(&mount, "corrupt log-held ");
+	s.state = STILL_ENDED;
+	s.outcome = STILL_ABORTED_CORRUPT;
+	s.log_held_bytes = 0;
+	assert_problems(&mount, "corrupt ");
+	still_error_clear(&s.error);
+	assert_problems(&mount, "aborted ");
+}
+
+/* Which ends need somebody. */
+static void json_bad_ends(void **state)
+{
+	static const bool is_bad[STILL_OUTCOME_COUNT] = {
+	    [STILL_ABORTED_PARTIAL] = true,
+	    [STILL_ABORTED_CORRUPT] = true,
+	    [STILL_ABORTED_INCOMPLETE] = true,
+	    [STILL_ABORTED_LOST] = true,
+	    [STILL_ABORTED_FORCED] = true,
+	    [STILL_ABORTED_FREEZE] = true,
+	    [STILL_ABORTED_CRASH] = true,
+	    [STILL_ABORTED_UNRECORDED] = true,
+	};
+
+	(void) state;
+	for (int i = STILL_NO_OUTCOME + 1; i < STILL_OUTCOME_COUNT; i++) {
+		struct still_session_status s = {
+		    .state = STILL_ENDED,
+		    .outcome = (enum still_outcome) i,
+		};
+		struct still_mount_status mount = mount_of(&s);
+
+		assert_problems(&mount, is_bad[i] ? "aborted " : "");
+	}
 }
 
 static void json_states(void **state)
@@ -231,7 +382,7 @@ static void json_error(void **state)
 
 static void json_names_that_are_no_text(void **state)
 {
-	struct still_instance_info info = instance;
+	struct still_instance_info info = mounted_instance;
 	struct still_mount_status mount = mount_of(NULL);
 	json_t *root;
 
@@ -306,181 +457,21 @@ static void outcome_of_many_files(void **state)
 	    text, "ABORTED(partial: 4294967294 of 4294967295 files)");
 }
 
-/* ---- for people ---------------------------------------------------------- */
-
-static void assert_text(
-    const struct still_mount_status *mount, const char *const *lines)
-{
-	size_t len = 0;
-	char *text = still_status_text(mount, &len);
-
-	assert_non_null(text);
-	assert_int_equal(len, strlen(text));
-	assert_int_equal(text[len - 1], '\n');
-	for (; *lines; lines++)
-		if (!strstr(text, *lines))
-			fail_msg("no \"%s\" in:\n%s", *lines, text);
-	free(text);
-}
-
-#define LINES(...)                \
-	(const char *const[])     \
-	{                         \
-		__VA_ARGS__, NULL \
-	}
-
-static void text_idle(void **state)
-{
-	struct still_instance_info info = instance;
-	struct still_mount_status mount = mount_of(NULL);
-
-	(void) state;
-	assert_text(&mount,
-	    LINES("state:     idle\n",
-		"source:    /srv/app (fake 1.0, 2 databases)\n",
-		"error:     none\n", "next:      copy backup/"));
-	info.n_databases = 1;
-	info.source = "/with blank/b\xe4r";
-	mount.instance = &info;
-	assert_text(&mount,
-	    LINES("source:    \"/with blank/b\\xe4r\" (fake 1.0, 1 "
-		  "database)\n"));
-}
-
-static void text_serving(void **state)
-{
-	struct still_session_status s = serving();
-	struct still_mount_status mount = mount_of(&s);
-
-	(void) state;
-	assert_text(&mount,
-	    LINES("state:     serving\n",
-		"source:    /srv/app (fake 1.0, 3 databases)\n",
-		"session:   20231114T221320Z-01234567, full\n",
-		"frozen:    2023-11-14T22:13:21.005Z, verified header+logs\n",
-		"cut:       one moment, 0.001 ms wide; writers were held off "
-		"for at most 0.006 ms\n",
-		"pin:       held for 90 s;",
-		"progress:  1 of 4 files served whole, 1.5 KiB of 3.0 MiB\n",
-		"seal:      not yet asked for\n", "error:     none\n",
-		"next:      copy what is left of backup/"));
-	s.sealing = true;
-	assert_text(&mount, LINES("seal:      being made, 700 B checked\n"));
-	s.sealing = false;
-	s.sealed = true;
-	assert_text(&mount, LINES("seal:      ready\n"));
-	s.seal_served = true;
-	assert_text(&mount,
-	    LINES("seal:      served\n", "next:      copy what is left"));
-	s.files_whole = s.files;
-	assert_text(&mount, LINES("next:      everything was served;"));
-}
-
-static void text_trouble(void **state)
-{
-	struct still_session_status s = serving();
-	struct still_mount_status mount = mount_of(&s);
-
-	(void) state;
-	/* A reader's bad luck spoils nothing. */
-	still_error_set(&s.error, STILL_ERR_IO, 0, NULL, "one bad read");
-	assert_text(&mount,
-	    LINES("seal:      not yet asked for\n", "error:     one bad read\n",
-		"next:      copy what is left of backup/"));
-	still_error_set(&s.error, STILL_ERR_IO, 0, NULL, "`a\nb\xe4`: bad");
-	assert_text(&mount, LINES("error:     `a\\x0ab\\xe4`: bad\n"));
-	still_error_set(
-	    &s.error, STILL_ERR_CORRUPT, 0, "Check it.", "page 3: is damaged");
-	assert_text(&mount,
-	    LINES("seal:      refused\n", "error:     page 3: is damaged\n",
-		"hint:      Check it.\n",
-		"next:      check the live database;"));
-	still_error_set(&s.error, STILL_ERR_LOST, 0, NULL, "it is gone");
-	assert_text(&mount,
-	    LINES("error:     it is gone\n",
-		"next:      unmount, and begin a new session;"));
-	still_session_status_clear(&s);
-}
-
-static void text_incomplete(void **state)
-{
-	struct still_session_status s = serving();
-	struct still_mount_status mount = mount_of(&s);
-
-	(void) state;
-	s.n_unfrozen = 1;
-	still_error_set(&s.error, STILL_ERR_AGAIN, 0, "Open it.", "it is hot");
-	assert_text(&mount,
-	    LINES("missing:   1 of 3 databases could not be frozen;",
-		"seal:      refused\n", "error:     it is hot\n",
-		"hint:      Open it.\n",
-		"next:      mend what the error names, unmount,"));
-	/* Damage and loss come first. */
-	still_error_set(&s.error, STILL_ERR_CORRUPT, 0, NULL, "it is bad");
-	assert_text(&mount,
-	    LINES("missing:   1 of 3", "seal:      refused\n",
-		"next:      check the live database;"));
-	still_session_status_clear(&s);
-}
-
-static void text_ended(void **state)
-{
-	struct still_session_status s = serving();
-	struct still_mount_status mount = mount_of(&s);
-
-	(void) state;
-	s.state = STILL_ENDED;
-	s.outcome = STILL_ABORTED_FREEZE;
-	s.frozen_at_ns = 0;
-	s.pin_age_ns = 0;
-	still_error_set(&s.error, STILL_ERR_BUSY, 0, "Wait.", "it is locked");
-	assert_text(&mount,
-	    LINES("state:     ended\n", "outcome:   ABORTED(not frozen)\n",
-		"error:     it is locked\n", "hint:      Wait.\n",
-		"next:      mend what the error names"));
-	still_session_status_clear(&s);
-}
-
-static void text_sizes(void **state)
-{
-	static const struct {
-		uint64_t bytes;
-		const char *text;
-	} table[] = {
-	    {0, " of 0 B\n"},
-	    {1023, " of 1023 B\n"},
-	    {1024, " of 1.0 KiB\n"},
-	    {UINT64_C(5) << 30, " of 5.0 GiB\n"},
-	    {UINT64_C(3) << 40, " of 3.0 TiB\n"},
-	    {UINT64_C(5000) << 40, " of 5000.0 TiB\n"},
-	};
-
-	(void) state;
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		struct still_session_status s = serving();
-		struct still_mount_status mount = mount_of(&s);
-
-		s.bytes = table[i].bytes;
-		assert_text(&mount, LINES(table[i].text));
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(json_idle),
+	    cmocka_unit_test(json_no_catalog),
 	    cmocka_unit_test(json_serving),
+	    cmocka_unit_test(json_records),
+	    cmocka_unit_test(json_totals),
+	    cmocka_unit_test(json_problems),
+	    cmocka_unit_test(json_bad_ends),
 	    cmocka_unit_test(json_states),
 	    cmocka_unit_test(json_error),
 	    cmocka_unit_test(json_names_that_are_no_text),
 	    cmocka_unit_test(outcomes),
 	    cmocka_unit_test(outcome_of_many_files),
-	    cmocka_unit_test(text_idle),
-	    cmocka_unit_test(text_serving),
-	    cmocka_unit_test(text_trouble),
-	    cmocka_unit_test(text_incomplete),
-	    cmocka_unit_test(text_ended),
-	    cmocka_unit_test(text_sizes),
 	};
 
 	scratch_watchdog();

@@ -31,6 +31,44 @@ int still_json_set_name(json_t *object, const char *key, const char *name)
 	return rc;
 }
 
+/* NULL where `hex` is not an even number of hexadecimal digits, or names the
+ * byte that no name has. */
+static char *decode(const char *hex)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = strlen(hex);
+	char *name = n % 2 ? NULL : malloc(n / 2 + 1);
+
+	for (size_t i = 0; name && i < n; i += 2) {
+		const char *high = strchr(digits, hex[i]);
+		const char *low = strchr(digits, hex[i + 1]);
+
+		if (!high || !low || (high == digits && low == digits)) {
+			free(name);
+			return NULL;
+		}
+		name[i / 2] = (char) ((high - digits) * 16 + (low - digits));
+	}
+	if (name)
+		name[n / 2] = '\0';
+	return name;
+}
+
+char *still_json_get_name(const json_t *object, const char *key)
+{
+	const char *plain = json_string_value(json_object_get(object, key));
+	struct still_buf long_key = STILL_BUF_INIT;
+	const char *hex = NULL;
+
+	if (plain)
+		return strdup(plain);
+	still_buf_printf(&long_key, "encoded_%s", key);
+	if (!long_key.failed)
+		hex = json_string_value(json_object_get(object, long_key.data));
+	still_buf_release(&long_key);
+	return hex ? decode(hex) : NULL;
+}
+
 int still_json_set_text(json_t *object, const char *key, const char *text)
 {
 	struct still_buf line = STILL_BUF_INIT;

@@ -17,6 +17,10 @@
  * or -1 without memory. */
 int still_json_set_name(json_t *object, const char *key, const char *name);
 
+/* The bytes that still_json_set_name() put there. The caller frees them; NULL
+ * without memory, and where there is no such name. */
+char *still_json_get_name(const json_t *object, const char *key);
+
 /* Set `key` to a text for people, with what is not valid UTF-8 or would break
  * the line escaped as \xHH. 0 or -1. */
 int still_json_set_text(json_t *object, const char *key, const char *text);

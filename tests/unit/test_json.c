@@ -33,6 +33,7 @@ static void names(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		json_t *object = json_object();
+		char *back;
 
 		assert_int_equal(
 		    still_json_set_name(object, "path", table[i].name), 0);
@@ -41,10 +42,29 @@ static void names(void **state)
 		assert_string_equal(
 		    json_string_value(json_object_get(object, table[i].key)),
 		    table[i].value);
+		back = still_json_get_name(object, "path");
+		assert_string_equal(back, table[i].name);
+		free(back);
 		json_decref(object);
 	}
 	assert_int_equal(still_json_set_name(NULL, "path", "a"), -1);
 	assert_int_equal(still_json_set_name(NULL, "path", "\xff"), -1);
+}
+
+/* What is no name of ours is none. */
+static void no_names(void **state)
+{
+	static const char *const hex[] = {
+	    "6", "6g", "6B", "00", "6200", "62 e", NULL};
+
+	(void) state;
+	for (size_t i = 0; hex[i]; i++) {
+		json_t *object = json_pack("{s:s}", "encoded_path", hex[i]);
+
+		assert_null(still_json_get_name(object, "path"));
+		json_decref(object);
+	}
+	assert_null(still_json_get_name(NULL, "path"));
 }
 
 static void texts(void **state)
@@ -129,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(names),
+	    cmocka_unit_test(no_names),
 	    cmocka_unit_test(texts),
 	    cmocka_unit_test(times),
 	    cmocka_unit_test(set_time),

@@ -176,8 +176,9 @@ struct still_checked_database {
 
 /* What a trial freeze found. */
 struct still_preflight {
-	char *source; /* owned, as are the next two */
-	char *engine;
+	char *source; /* owned, as are the next two; as given, where it
+			 could not be attached to */
+	char *engine; /* NULL, as is the next: likewise */
 	char *engine_version;
 	struct still_checked_database *databases; /* owned */
 	size_t n_databases;

@@ -152,8 +152,13 @@ int still_builder_file(struct still_builder *builder,
 int still_builder_dir(struct still_builder *builder, const char *path,
     uint32_t mode, uid_t uid, gid_t gid, struct still_error *err);
 
-/* Add one element to `databases` of backup.json. The reference to
- * `description` is stolen, also on failure; NULL is "out of memory". */
+/*
+ * Add one element to `databases` of backup.json. The reference to `description`
+ * is stolen, also on failure; NULL is "out of memory". The core itself looks at
+ * `path` (as still_json_set_name() puts it), `size_bytes`, `frozen` and
+ * `verified` (the snapshot's, where one is left out), and `log`, an object with
+ * the `mode` and whatever tells its range, in plain values.
+ */
 int still_builder_database(struct still_builder *builder, json_t *description,
     struct still_error *err);
 

@@ -106,6 +106,7 @@ void still_fake_reset(void)
 	still_fake.damaged_at_freeze = -1;
 	still_fake.unfrozen = -1;
 	still_fake.fault.number = -1;
+	still_fake.verified = "nothing";
 	/* Long ago, so that no session waits for its second to be over. */
 	still_fake.cut_first_ns = INT64_C(1700000000) * STILL_NS_PER_S + 250;
 	still_fake.cut_last_ns = INT64_C(1700000000) * STILL_NS_PER_S + 1000;
@@ -230,8 +231,11 @@ static int hand_over(struct database *database, struct still_builder *builder,
 	rc = still_builder_file(builder, &spec, err);
 	if (rc == 0)
 		rc = still_builder_database(builder,
-		    json_pack("{s:s, s:I}", "path", path, "size_bytes",
-			(json_int_t) database->size_bytes),
+		    json_pack("{s:s, s:I, s:b, s:{s:s, s:I}}", "path", path,
+			"size_bytes", (json_int_t) database->size_bytes,
+			"frozen", (int) database->number != still_fake.unfrozen,
+			"log", "mode", "none", "end",
+			(json_int_t) database->number),
 		    err);
 	if (rc == 0 && (int) database->number == still_fake.damaged_at_freeze) {
 		struct still_error damage = STILL_ERROR_INIT;
@@ -280,9 +284,10 @@ static int hand_over_all(struct instance *instance,
 		.words = "fake",
 		.first_ns = still_fake.cut_first_ns,
 		.last_ns = still_fake.cut_last_ns,
+		.held_ns = still_fake.cut_held_ns,
 		.pinned = true,
 	    });
-	still_builder_verified(builder, "nothing");
+	still_builder_verified(builder, still_fake.verified);
 	return rc;
 }
 
@@ -309,6 +314,11 @@ static int fake_freeze(struct still_engine_instance *base,
 		return still_error_set(err, still_fake.freeze_code, 0,
 		    "Tell it otherwise.", "source `%s`: was told to fail",
 		    instance->source);
+	if (still_fake.freeze_ns)
+		still_sys_sleep_ns(still_fake.freeze_ns);
+	if (still_fake.warning)
+		request->observer.warn(request->observer.arg, "fake-warning",
+		    instance->source, still_fake.warning);
 	fake_look(instance);
 	instance->databases = calloc(
 	    instance->n_infos + 1, sizeof(*instance->databases));

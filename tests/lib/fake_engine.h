@@ -58,6 +58,10 @@ struct still_fake {
 	struct still_fake_fault fault;
 	int64_t cut_first_ns;
 	int64_t cut_last_ns;
+	int64_t cut_held_ns;
+	int64_t freeze_ns;    /* how long a freeze takes at least */
+	const char *verified; /* "nothing" */
+	const char *warning;  /* what a freeze warns of, or NULL */
 
 	/* Set by the test at any time. */
 	struct still_fake_gate freeze_gate; /* opened by a cancel, too */

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a backup of a source would meet, found out by beginning one: the same
+ * attach and the same freeze, without a session around them. So nothing is said
+ * here that was not tried, and what the engine knows to say, it says itself.
+ */
+#include "config.h"
+
+#include "core/preflight.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/sys.h"
+#include "core/instance.h"
+#include "core/snapshot.h"
+
+#define DATA_PREFIX "data/"
+#define NS_PER_MS 1000000
+
+struct trial {
+	const struct still_options *options;
+	struct still_preflight *preflight; /* what is filled */
+	pthread_mutex_t lock; /* of the findings: an engine may warn from any
+				 thread */
+	bool no_memory;
+};
+
+/* ---- findings ------------------------------------------------------------ */
+
+static void clear_finding(struct still_finding *finding)
+{
+	free(finding->object);
+	free(finding->text);
+	free(finding->hint);
+}
+
+/* Behind all that are as bad. Under the lock. */
+static int insert(
+    struct still_preflight *preflight, const struct still_finding *finding)
+{
+	size_t n = preflight->n_findings;
+	struct still_finding *grown = realloc(
+	    preflight->findings, (n + 1) * sizeof(*grown));
+
+	if (!grown)
+		return STILL_ERR_NOMEM;
+	preflight->findings = grown;
+	for (; n > 0 && grown[n - 1].level > finding->level; n--)
+		grown[n] = grown[n - 1];
+	grown[n] = *finding;
+	preflight->n_findings++;
+	return 0;
+}
+
+/* `hint` may be NULL. Without memory `no_memory` says so later. */
+static void find(struct trial *trial, enum still_level level,
+    const char *object, const char *hint, const char *text)
+{
+	struct still_finding finding = {
+	    .level = level,
+	    .object = strdup(object),
+	    .text = strdup(text),
+	    .hint = hint ? strdup(hint) : NULL,
+	};
+	bool whole = finding.object && finding.text && (finding.hint || !hint);
+
+	pthread_mutex_lock(&trial->lock);
+	if (!whole || insert(trial->preflight, &finding) < 0) {
+		trial->no_memory = true;
+		clear_finding(&finding);
+	}
+	pthread_mutex_unlock(&trial->lock);
+}
+
+static void find_error(
+    struct trial *trial, const char *object, const struct still_error *what)
+{
+	find(trial, STILL_LEVEL_ERROR, object, what->hint,
+	    still_error_msg(what));
+}
+
+static void observe(
+    void *arg, const char *event, const char *object, const char *text)
+{
+	(void) event;
+	find(arg, STILL_LEVEL_WARNING, object, NULL, text);
+}
+
+static const char *below_data(const char *path)
+{
+	size_t n = strlen(DATA_PREFIX);
+
+	return strncmp(path, DATA_PREFIX, n) == 0 ? path + n : path;
+}
+
+/* ---- databases ----------------------------------------------------------- */
+
+static char *copy_or_null(const char *text, bool *ret_failed)
+{
+	char *copy = text ? strdup(text) : NULL;
+
+	*ret_failed |= text && !copy;
+	return copy;
+}
+
+/* One element of `databases` of backup.json. */
+static int list_one(struct still_checked_database *ret, const json_t *from,
+    const char *verified)
+{
+	const json_t *log = json_object_get(from, "log");
+	const json_t *words = json_object_get(from, "verified");
+	char *path = still_json_get_name(from, "path");
+	bool failed = !path;
+
+	ret->frozen = !json_is_false(json_object_get(from, "frozen"));
+	ret->size_bytes = (uint64_t) json_integer_value(
+	    json_object_get(from, "size_bytes"));
+	ret->log = copy_or_null(
+	    json_string_value(json_object_get(log, "mode")), &failed);
+	if (ret->frozen)
+		ret->verified = copy_or_null(
+		    words ? json_string_value(words) : verified, &failed);
+	if (path)
+		ret->path = copy_or_null(below_data(path), &failed);
+	free(path);
+	return failed ? STILL_ERR_NOMEM : 0;
+}
+
+/* What the freeze saw. */
+static int list_frozen(
+    struct still_preflight *preflight, const struct still_builder *builder)
+{
+	size_t n = json_array_size(builder->databases);
+	int rc = 0;
+
+	preflight->databases = calloc(n + 1, sizeof(*preflight->databases));
+	if (!preflight->databases)
+		return STILL_ERR_NOMEM;
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct still_checked_database *database =
+		    &preflight->databases[i];
+
+		preflight->n_databases = i + 1;
+		rc = list_one(database, json_array_get(builder->databases, i),
+		    builder->verified);
+		if (database->frozen)
+			preflight->size_bytes += database->size_bytes;
+	}
+	return rc;
+}
+
+/* What was seen before a freeze that failed. */
+static int list_described(
+    struct still_preflight *preflight, const struct still_description *from)
+{
+	bool failed = false;
+
+	preflight->databases = calloc(
+	    from->n_databases + 1, sizeof(*preflight->databases));
+	if (!preflight->databases)
+		return STILL_ERR_NOMEM;
+	for (size_t i = 0; i < from->n_databases; i++)
+		preflight->databases[i] = (struct still_checked_database){
+		    .path = copy_or_null(from->databases[i].path, &failed),
+		    .size_bytes = from->databases[i].size_bytes,
+		    .log = copy_or_null(from->databases[i].log, &failed),
+		};
+	preflight->n_databases = from->n_databases;
+	return failed ? STILL_ERR_NOMEM : 0;
+}
+
+/* ---- what the core itself can tell --------------------------------------- */
+
+static void judge_times(struct trial *trial)
+{
+	const struct still_preflight *preflight = trial->preflight;
+	const struct still_options *options = trial->options;
+	int64_t held_ms = preflight->writers_held_ns / NS_PER_MS;
+	int64_t freeze_ms = preflight->freeze_ns / NS_PER_MS;
+	char text[160];
+
+	if (held_ms > options->stall_ms / 2) {
+		snprintf(text, sizeof(text),
+		    "its writers were held off for %" PRId64
+		    " ms, and `stall_ms` allows %" PRIu32,
+		    held_ms, options->stall_ms);
+		find(trial, STILL_LEVEL_WARNING, preflight->source,
+		    "A backup is refused when copies would hold writers off "
+		    "for longer; raise `stall_ms` before that.",
+		    text);
+	}
+	if (freeze_ms > options->freeze_ms / 2) {
+		snprintf(text, sizeof(text), "its freeze took %" PRId64 " ms",
+		    freeze_ms);
+		find(trial, STILL_LEVEL_WARNING, preflight->source,
+		    "Nothing can be read before the freeze is over; copies, "
+		    "checks (`verify`) and busy writers make it long.",
+		    text);
+	}
+}
+
+/* Of what no page proves itself, only the engine's headers and logs are
+ * checked. Said once, as it is true of most. */
+static void judge_checks(struct trial *trial)
+{
+	const struct still_preflight *preflight = trial->preflight;
+	size_t n_frozen = 0;
+	size_t n = 0;
+	char text[160];
+
+	for (size_t i = 0; i < preflight->n_databases; i++) {
+		const char *verified = preflight->databases[i].verified;
+
+		n_frozen += preflight->databases[i].frozen;
+		n += verified && strncmp(verified, "header", 6) == 0;
+	}
+	if (n == 0)
+		return;
+	snprintf(text, sizeof(text),
+	    "no page checksums in %zu of %zu databases: damage inside a page "
+	    "goes unnoticed when the disk does not report it",
+	    n, n_frozen);
+	find(trial, STILL_LEVEL_INFO, preflight->source,
+	    "`verify=quick` looks at the structure of each database when it is "
+	    "frozen.",
+	    text);
+}
+
+static void judge(struct trial *trial, const struct still_builder *builder)
+{
+	for (size_t i = 0; i < builder->n_damages; i++)
+		find_error(trial, below_data(builder->damages[i].object),
+		    &builder->damages[i].what);
+	judge_times(trial);
+	judge_checks(trial);
+}
+
+/* ---- the trial ----------------------------------------------------------- */
+
+static int freeze(struct trial *trial, struct still_instance *instance,
+    struct still_builder *builder, struct still_error *err)
+{
+	static const atomic_bool never;
+	struct still_freeze_request request = {
+	    .cancel = &never,
+	    .observer = {observe, trial},
+	    .spool = {still_spool_open, &instance->spool},
+	};
+	struct still_preflight *preflight = trial->preflight;
+	int64_t start_ns = still_sys_monotonic_ns();
+	int rc = still_engine_freeze(instance->engine, &request, builder, err);
+
+	preflight->freeze_ns = still_sys_monotonic_ns() - start_ns;
+	if (rc < 0)
+		return rc;
+	still_engine_thaw(instance->engine);
+	preflight->cut_width_ns = builder->cut.last_ns - builder->cut.first_ns;
+	preflight->writers_held_ns = builder->cut.held_ns;
+	return 0;
+}
+
+static int try_freeze(struct trial *trial, struct still_instance *instance,
+    struct still_error *err)
+{
+	struct still_preflight *preflight = trial->preflight;
+	struct still_error why = STILL_ERROR_INIT;
+	struct still_description seen;
+	struct still_builder builder;
+	int rc;
+
+	still_engine_describe(instance->engine, &seen);
+	rc = still_builder_init(
+	    &builder, seen.dir_mode, seen.uid, seen.gid, err);
+	if (rc < 0)
+		return rc;
+	rc = freeze(trial, instance, &builder, &why);
+	if (rc == 0) {
+		rc = list_frozen(preflight, &builder);
+		if (rc == 0)
+			judge(trial, &builder);
+	} else if (rc != STILL_ERR_NOMEM) {
+		find_error(trial, preflight->source, &why);
+		/* The freeze has looked for databases anew. */
+		still_engine_describe(instance->engine, &seen);
+		rc = list_described(preflight, &seen);
+	}
+	still_builder_release(&builder);
+	still_error_clear(&why);
+	return rc == 0 ? 0 : still_error_nomem(err);
+}
+
+static int note_instance(struct still_preflight *preflight,
+    struct still_instance *instance, struct still_error *err)
+{
+	struct still_instance_info info;
+	bool failed = false;
+
+	still_instance_describe(instance, &info);
+	free(preflight->source);
+	preflight->source = copy_or_null(info.source, &failed);
+	preflight->engine = copy_or_null(info.engine, &failed);
+	preflight->engine_version = copy_or_null(info.engine_version, &failed);
+	return failed ? still_error_nomem(err) : 0;
+}
+
+static int look(struct trial *trial, const struct still_engine *engine,
+    struct still_error *err)
+{
+	struct still_preflight *preflight = trial->preflight;
+	struct still_instance *instance = NULL;
+	struct still_error why = STILL_ERROR_INIT;
+	int rc;
+
+	rc = engine ? still_instance_attach_engine(engine, preflight->source,
+			  trial->options, &instance, &why)
+		    : still_instance_attach(
+			  preflight->source, trial->options, &instance, &why);
+	if (rc == STILL_ERR_NOMEM)
+		return still_error_nomem(err);
+	if (rc < 0) {
+		find_error(trial, preflight->source, &why);
+		still_error_clear(&why);
+		return 0;
+	}
+	rc = note_instance(preflight, instance, err);
+	if (rc == 0)
+		rc = try_freeze(trial, instance, err);
+	still_instance_detach(instance);
+	return rc;
+}
+
+int still_preflight_engine(const struct still_engine *engine,
+    const char *source, const struct still_options *options,
+    struct still_preflight *ret, struct still_error *err)
+{
+	struct trial trial = {.options = options, .preflight = ret};
+	int rc;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->source = strdup(source);
+	if (!ret->source)
+		return still_error_nomem(err);
+	pthread_mutex_init(&trial.lock, NULL);
+	rc = look(&trial, engine, err);
+	pthread_mutex_destroy(&trial.lock);
+	return rc == 0 && trial.no_memory ? still_error_nomem(err) : rc;
+}
+
+int still_preflight(const char *source, const struct still_options *options,
+    struct still_preflight *ret, struct still_error *err)
+{
+	return still_preflight_engine(NULL, source, options, ret, err);
+}
+
+void still_preflight_release(struct still_preflight *preflight)
+{
+	for (size_t i = 0; i < preflight->n_databases; i++) {
+		free(preflight->databases[i].path);
+		free(preflight->databases[i].log);
+		free(preflight->databases[i].verified);
+	}
+	free(preflight->databases);
+	for (size_t i = 0; i < preflight->n_findings; i++)
+		clear_finding(&preflight->findings[i]);
+	free(preflight->findings);
+	free(preflight->source);
+	free(preflight->engine);
+	free(preflight->engine_version);
+	memset(preflight, 0, sizeof(*preflight));
+}

@@ -354,6 +354,33 @@ static void unreadable(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- what an operator should know ---------------------------------------- */
+
+/* Its application never writes its log back. */
+static void long_log(void **state)
+{
+	struct fixture *f = *state;
+	struct app *app = app_open(scratch_path(f->dir, "a.db"));
+
+	app_sql(app,
+	    "PRAGMA page_size = 65536; PRAGMA journal_mode = WAL;"
+	    "PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(n);"
+	    "INSERT INTO t VALUES(1)");
+	look(f);
+	assert_nothing_worse_than(f, STILL_LEVEL_INFO);
+	for (int i = 0; i < 1030; i++)
+		app_sql(app, "UPDATE t SET n = n + 1");
+	look(f);
+	assert_finding(f, STILL_LEVEL_WARNING, "a.db",
+	    "are not written back to the database", NULL);
+	assert_int_equal(f->found.n_databases, 1);
+	assert_true(database(f, "a.db")->frozen);
+	app_sql(app, "PRAGMA wal_checkpoint(PASSIVE)");
+	look(f);
+	assert_nothing_worse_than(f, STILL_LEVEL_INFO);
+	app_close(app);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -368,6 +395,7 @@ int main(int argc, char **argv)
 	    TEST(hot_journal),
 	    TEST(damaged_log),
 	    TEST(unreadable),
+	    TEST(long_log),
 	};
 	int rc = app_main(argc, argv);
 

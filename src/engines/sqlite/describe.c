@@ -7,6 +7,9 @@
 
 #include "base/json.h"
 
+/* SQLite's own bound, after which it writes a log back, is about 4 MB. */
+#define LONG_LOG_BYTES (UINT64_C(64) * 1024 * 1024)
+
 static void hex(char *out, const uint8_t *bytes, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -118,4 +121,24 @@ struct sqlite_verified sqlite_verified_all(
 		all.logs |= one.logs;
 	}
 	return all;
+}
+
+void sqlite_warn_of_log(const struct sqlite_image *image)
+{
+	const struct sqlite_pin *pin = &image->pin;
+	uint64_t bytes;
+	char text[160];
+
+	if (!sqlite_image_is_pinned(image))
+		return;
+	bytes = (uint64_t) (pin->header.max_frame - pin->backfill) *
+	    (SQLITE_FRAME_HEADER_BYTES + (uint64_t) image->page_size_bytes);
+	if (bytes <= LONG_LOG_BYTES || bytes <= sqlite_image_bytes(image))
+		return;
+	snprintf(text, sizeof(text),
+	    "%llu bytes of its log are not written back to the database, which "
+	    "has %llu",
+	    (unsigned long long) bytes,
+	    (unsigned long long) sqlite_image_bytes(image));
+	image->observer.warn(image->observer.arg, "long-log", image->rel, text);
 }

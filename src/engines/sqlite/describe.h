@@ -34,4 +34,12 @@ const char *sqlite_verified_words(struct sqlite_verified verified);
 struct sqlite_verified sqlite_verified_all(
     const struct sqlite_image *images, size_t n);
 
+/*
+ * Tell the observer (`long-log`) of a log that is not written back: more than
+ * 64 MiB of it, and more than the database has, are not in the database file.
+ * That costs the application whenever it looks for a page, and it was so before
+ * this freeze.
+ */
+void sqlite_warn_of_log(const struct sqlite_image *image);
+
 #endif

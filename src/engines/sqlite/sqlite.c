@@ -216,6 +216,7 @@ static int hand_over(struct sqlite_image *image, struct still_builder *builder,
 
 	if (!path)
 		return still_error_nomem(err);
+	sqlite_warn_of_log(image);
 	rc = still_builder_file(builder, &spec, err);
 	if (rc == 0)
 		rc = still_builder_database(

@@ -246,6 +246,7 @@ int sqlite_private_take(struct sqlite_private *private, int source_fd,
 
 	if (rc < 0)
 		return failed(-rc, rel, err);
+	private->source_st = st;
 	private->size_bytes = (uint64_t) st.st_size;
 	if (private->clone) {
 		if (ioctl(private->fd, FICLONE, source_fd) != 0)

@@ -31,6 +31,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -39,10 +40,11 @@
 struct sqlite_private {
 	int fd; /* of the copy; -1 */
 	bool clone;
-	bool no_spool;       /* preparing failed, and not for this database */
-	int64_t stall_ns;    /* estimated, then measured */
-	uint64_t size_bytes; /* of the copy */
-	uint64_t *digests;   /* owned; of each piece of it; a clone has none */
+	bool no_spool;         /* preparing failed, and not for this database */
+	int64_t stall_ns;      /* estimated, then measured */
+	uint64_t size_bytes;   /* of the copy */
+	struct stat source_st; /* of the database, under the lock */
+	uint64_t *digests; /* owned; of each piece of it; a clone has none */
 };
 
 #define SQLITE_PRIVATE_INIT \

@@ -23,6 +23,7 @@
 #include "engines/sqlite/deep.h"
 #include "engines/sqlite/describe.h"
 #include "engines/sqlite/discover.h"
+#include "engines/sqlite/identity.h"
 #include "engines/sqlite/image.h"
 
 /* How often a freeze looks for databases anew when one is gone meanwhile. */
@@ -200,9 +201,11 @@ static void sqlite_describe(
 
 /* ---- handing over -------------------------------------------------------- */
 
-static int hand_over(struct sqlite_image *image, struct still_builder *builder,
+static int hand_over(const struct instance *instance,
+    struct sqlite_image *image, struct still_builder *builder,
     struct still_error *err)
 {
+	char identity[SQLITE_IDENTITY_BYTES];
 	char *path = still_path_join("data", image->rel);
 	struct still_file_spec spec = {
 	    .path = path,
@@ -217,6 +220,8 @@ static int hand_over(struct sqlite_image *image, struct still_builder *builder,
 	if (!path)
 		return still_error_nomem(err);
 	sqlite_warn_of_log(image);
+	if (!instance->options.force && sqlite_identity_of(image, identity))
+		spec.identity = identity;
 	rc = still_builder_file(builder, &spec, err);
 	if (rc == 0)
 		rc = still_builder_database(
@@ -257,7 +262,7 @@ static int hand_over_all(struct instance *instance,
 
 	for (size_t i = 0; rc == 0 && i < instance->n_images; i++) {
 		pinned |= sqlite_image_is_pinned(&instance->images[i]);
-		rc = hand_over(&instance->images[i], builder, err);
+		rc = hand_over(instance, &instance->images[i], builder, err);
 	}
 	still_builder_cut(builder,
 	    &(struct still_cut){

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <ctype.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -27,6 +28,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/hash.h"
+#include "base/sys.h"
 #include "core/snapshot.h"
 #include "core/spool.h"
 #include "engines/engine.h"
@@ -58,6 +61,9 @@ struct fixture {
 	const char *name;
 	const struct still_engine *engine;
 	size_t n_databases;
+	/* For how long nothing must have changed before an identity may be met
+	 * again. */
+	int64_t rest_ns;
 	/* Make the source; fills `path` and `missing`. */
 	void (*make)(struct source *source);
 	/* As its application: change what is in each database. */
@@ -89,6 +95,9 @@ static void fake_change(struct source *source)
 }
 
 #ifdef WITH_SQLITE
+
+/* The coarsest clock that a file system may have, and a little. */
+#	define SQLITE_REST_NS INT64_C(2050000000)
 
 /* The other process. Prints the last column of the last row. */
 static int sql_main(const char *path, const char *statements)
@@ -357,18 +366,22 @@ static void sqlite_check_released(void)
 #endif
 
 static const struct fixture fixtures[] = {
-    {"fake", &still_engine_fake, 3, fake_make, fake_change, NULL, NULL, NULL},
+    {"fake", &still_engine_fake, 3, 0, fake_make, fake_change, NULL, NULL,
+	NULL},
 #ifdef WITH_SQLITE
-    {"sqlite, all in the log", &still_engine_sqlite, 1, logged_make,
+    {"sqlite, all in the log", &still_engine_sqlite, 1, SQLITE_REST_NS,
+	logged_make, file_change, file_work, sqlite_judge,
+	sqlite_check_released},
+    {"sqlite, log written back", &still_engine_sqlite, 1, SQLITE_REST_NS,
+	backfilled_make, file_change, file_work, sqlite_judge,
+	sqlite_check_released},
+    {"sqlite, log restarted", &still_engine_sqlite, 1, SQLITE_REST_NS,
+	restarted_make, file_change, file_work, sqlite_judge,
+	sqlite_check_released},
+    {"sqlite, no log", &still_engine_sqlite, 1, SQLITE_REST_NS, closed_make,
 	file_change, file_work, sqlite_judge, sqlite_check_released},
-    {"sqlite, log written back", &still_engine_sqlite, 1, backfilled_make,
-	file_change, file_work, sqlite_judge, sqlite_check_released},
-    {"sqlite, log restarted", &still_engine_sqlite, 1, restarted_make,
-	file_change, file_work, sqlite_judge, sqlite_check_released},
-    {"sqlite, no log", &still_engine_sqlite, 1, closed_make, file_change,
-	file_work, sqlite_judge, sqlite_check_released},
-    {"sqlite, a folder", &still_engine_sqlite, 3, folder_make, folder_change,
-	folder_work, sqlite_judge, sqlite_check_released},
+    {"sqlite, a folder", &still_engine_sqlite, 3, SQLITE_REST_NS, folder_make,
+	folder_change, folder_work, sqlite_judge, sqlite_check_released},
 #endif
 };
 #define N_FIXTURES (sizeof(fixtures) / sizeof(fixtures[0]))
@@ -773,6 +786,77 @@ static void freezes_beside_work(struct context *c)
 	assert_int_equal(waitpid(worker, &status, 0), worker);
 }
 
+/* Of each database in turn: what the identities that were met stood for. */
+struct met {
+	char identity[STILL_IDENTITY_MAX_BYTES + 1];
+	uint64_t digest;
+};
+#define MET_MAX 40
+
+/* Freeze, and compare with all that was met before; how many are the same. */
+static unsigned meet(struct context *c, struct met *met, size_t *n_met)
+{
+	uint8_t **all;
+	unsigned n_same = 0;
+
+	freeze(c);
+	all = read_all(c);
+	for (uint32_t i = 0; i < c->snapshot.n; i++) {
+		const char *identity = c->snapshot.identities[i];
+		size_t size = (size_t) c->snapshot.entries[i].size_bytes;
+		struct met *new = &met[*n_met];
+		const char *path = c->snapshot.entries[i].path;
+
+		if (!all[i] || !identity)
+			continue;
+		assert_true(strlen(identity) <= STILL_IDENTITY_MAX_BYTES);
+		for (const char *p = identity; *p; p++)
+			assert_true(isprint((unsigned char) *p));
+		assert_true(*n_met < MET_MAX);
+		strcpy(new->identity, identity);
+		new->digest = still_hash64_seeded(
+		    all[i], size, still_hash64(path, strlen(path)));
+		for (size_t k = 0; k < *n_met; k++) {
+			if (strcmp(met[k].identity, identity) != 0)
+				continue;
+			assert_true(met[k].digest == new->digest);
+			n_same++;
+			break;
+		}
+		++*n_met;
+	}
+	free_all(c, all);
+	thaw(c);
+	return n_same;
+}
+
+static void never_takes_one_for_another(struct context *c)
+{
+	const struct fixture *fixture = c->source.fixture;
+	struct met met[MET_MAX];
+	size_t n_met = 0;
+	pid_t worker = -1;
+
+	for (int i = 0; i < 3; i++) {
+		meet(c, met, &n_met);
+		change(c);
+		assert_int_equal(meet(c, met, &n_met), 0);
+	}
+	/* Who is left alone is known again. */
+	if (fixture->rest_ns)
+		still_sys_sleep_ns(fixture->rest_ns);
+	meet(c, met, &n_met);
+	assert_int_equal(meet(c, met, &n_met), fixture->n_databases);
+	if (fixture->work)
+		worker = fixture->work(&c->source);
+	for (int i = 0; i < 4; i++)
+		meet(c, met, &n_met);
+	if (worker >= 0) {
+		kill(worker, SIGKILL);
+		assert_int_equal(waitpid(worker, NULL, 0), worker);
+	}
+}
+
 static void leaks_no_descriptor(struct context *c)
 {
 	unsigned thawed = scratch_count_fds();
@@ -840,6 +924,7 @@ static const struct {
     {"holds still", holds_still},
     {"moves on", moves_on},
     {"freezes beside work", freezes_beside_work},
+    {"never takes one for another", never_takes_one_for_another},
     {"leaks no descriptor", leaks_no_descriptor},
     {"thaws more than once", thaws_more_than_once},
     {"stops when told", stops_when_told},

@@ -213,9 +213,27 @@ static void fake_describe(
 	};
 }
 
+/* Into `out`, if it is not the test's own. */
+static const char *identify(
+    const struct database *database, char out[STILL_IDENTITY_MAX_BYTES])
+{
+	size_t i = database->number;
+
+	if (still_fake.no_identity[i] || (int) i == still_fake.unfrozen ||
+	    (int) i == still_fake.damaged_at_freeze)
+		return NULL;
+	if (still_fake.identity[i])
+		return still_fake.identity[i];
+	snprintf(out, STILL_IDENTITY_MAX_BYTES, "f%llu-%zu-%llu",
+	    (unsigned long long) database->seed, i,
+	    (unsigned long long) database->size_bytes);
+	return out;
+}
+
 static int hand_over(struct database *database, struct still_builder *builder,
     struct still_error *err)
 {
+	char identity[STILL_IDENTITY_MAX_BYTES];
 	char path[32];
 	struct still_file_spec spec = {
 	    .path = path,
@@ -223,6 +241,7 @@ static int hand_over(struct database *database, struct still_builder *builder,
 	    .mode = 0666,
 	    .uid = 4713,
 	    .gid = 4714,
+	    .identity = identify(database, identity),
 	    .object = database,
 	};
 	int rc;

@@ -48,7 +48,11 @@ struct still_fake {
 	/* Set by the test while no call is under way. */
 	size_t n_databases;
 	uint64_t size_bytes[STILL_FAKE_DATABASES_MAX];
-	uint64_t seed;         /* of the content; taken by a freeze */
+	uint64_t seed; /* of the content; taken by a freeze */
+	/* NULL: made of seed, number and size, so that it is another one when
+	 * the content is. */
+	const char *identity[STILL_FAKE_DATABASES_MAX];
+	bool no_identity[STILL_FAKE_DATABASES_MAX]; /* it has none */
 	int attach_code;       /* what attach fails with, or 0 */
 	int freeze_code;       /* likewise */
 	int damaged_at_freeze; /* the database that is reported, or -1 */

@@ -379,6 +379,128 @@ static void seal_size(void **state)
 	still_snapshot_release(&snapshot);
 }
 
+/* ---- identities ---------------------------------------------------------- */
+
+static const char *identity_of(
+    const struct still_snapshot *snapshot, const char *path)
+{
+	return snapshot->identities[at(snapshot, path) - snapshot->entries];
+}
+
+/* Those of the engine are copied; the core's own files have none. */
+static void identities_of_files(void **state)
+{
+	char longest[STILL_IDENTITY_MAX_BYTES + 1];
+	struct still_file_spec spec = {
+	    .path = "data/long", .identity = longest};
+	struct still_snapshot snapshot;
+	struct still_builder builder;
+
+	(void) state;
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	begin(&builder);
+	assert_int_equal(still_builder_file(&builder, &spec, NULL), 0);
+	spec.path = "data/none";
+	spec.identity = NULL;
+	assert_int_equal(still_builder_file(&builder, &spec, NULL), 0);
+	spec.path = "data/a/deep";
+	spec.identity = "deep one";
+	assert_int_equal(still_builder_file(&builder, &spec, NULL), 0);
+	/* A directory that the engine hands over itself has one too. */
+	assert_int_equal(
+	    still_builder_dir(&builder, "data/a", 0700, 3, 4, NULL), 0);
+	memset(longest, 'y', 10);
+	assert_int_equal(finish(&builder, &snapshot, NULL), 0);
+	still_builder_release(&builder);
+	memset(longest, 'x', 10);
+	assert_string_equal(identity_of(&snapshot, "data/long"), longest);
+	assert_null(identity_of(&snapshot, "data/none"));
+	assert_string_equal(identity_of(&snapshot, "data/a/deep"), "deep one");
+	assert_null(identity_of(&snapshot, "backup.json"));
+	assert_null(identity_of(&snapshot, STILL_SEAL_PATH));
+	for (uint32_t i = 0; i < snapshot.n; i++) {
+		assert_false(snapshot.known[i]);
+		if (snapshot.entries[i].kind != STILL_DIR)
+			continue;
+		assert_non_null(snapshot.identities[i]);
+		assert_true(
+		    strlen(snapshot.identities[i]) <= STILL_IDENTITY_MAX_BYTES);
+	}
+	still_snapshot_release(&snapshot);
+}
+
+/* Names and what they are; nothing else. */
+static void identities_of_dirs(void **state)
+{
+	static const char *const base[] = {
+	    "data/d/a", "data/d/b", "data/e/x", NULL};
+	static const struct {
+		const char *files[6];
+		const char *other; /* the one directory that changes, or NULL */
+	} table[] = {
+	    {{"data/d/a", "data/d/b", "data/e/x", NULL}, NULL},
+	    {{"data/e/x", "data/d/b", "data/d/a", NULL}, NULL},
+	    {{"data/d/a", "data/d/b", "data/d/c", "data/e/x", NULL}, "data/d"},
+	    {{"data/d/a", "data/e/x", NULL}, "data/d"},
+	    {{"data/d/a", "data/d/bb", "data/e/x", NULL}, "data/d"},
+	    {{"data/d/ab", "data/e/x", NULL}, "data/d"},
+	    /* A directory where a file was. */
+	    {{"data/d/a", "data/d/b/c", "data/e/x", NULL}, "data/d"},
+	    {{"data/d/a", "data/d/b", "data/e/y", NULL}, "data/e"},
+	    {{"data/d/a", "data/d/b", "data/e/x", "data/new/x", NULL}, "data"},
+	    {{"data/d/a", "data/d/b", "data/e/x", "top", NULL}, ""},
+	};
+	static const char *const dirs[] = {
+	    "", "data", "data/d", "data/e", "verify"};
+	struct still_snapshot before;
+
+	(void) state;
+	build(&before, base);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct still_snapshot now;
+
+		build(&now, table[i].files);
+		for (size_t d = 0; d < sizeof(dirs) / sizeof(dirs[0]); d++) {
+			bool other = table[i].other &&
+			    strcmp(table[i].other, dirs[d]) == 0;
+
+			assert_int_equal(strcmp(identity_of(&before, dirs[d]),
+					     identity_of(&now, dirs[d])) != 0,
+			    other);
+		}
+		still_snapshot_release(&now);
+	}
+	still_snapshot_release(&before);
+}
+
+static void content_is_no_name(void **state)
+{
+	struct still_snapshot snapshots[2];
+
+	(void) state;
+	for (size_t i = 0; i < 2; i++) {
+		struct still_file_spec spec = {
+		    .path = "data/a",
+		    .size_bytes = i,
+		    .mode = i ? 0600 : 0644,
+		    .identity = i ? "one" : "another",
+		};
+		struct still_builder builder;
+
+		begin(&builder);
+		assert_int_equal(still_builder_file(&builder, &spec, NULL), 0);
+		assert_int_equal(finish(&builder, &snapshots[i], NULL), 0);
+		still_builder_release(&builder);
+	}
+	assert_string_equal(identity_of(&snapshots[0], "data"),
+	    identity_of(&snapshots[1], "data"));
+	assert_string_equal(
+	    identity_of(&snapshots[0], ""), identity_of(&snapshots[1], ""));
+	still_snapshot_release(&snapshots[0]);
+	still_snapshot_release(&snapshots[1]);
+}
+
 /* ---- refusals ------------------------------------------------------------ */
 
 static void bad_paths(void **state)
@@ -586,6 +708,9 @@ int main(void)
 	    cmocka_unit_test(sources),
 	    cmocka_unit_test(inode_numbers),
 	    cmocka_unit_test(seal_size),
+	    cmocka_unit_test(identities_of_files),
+	    cmocka_unit_test(identities_of_dirs),
+	    cmocka_unit_test(content_is_no_name),
 	    cmocka_unit_test(bad_paths),
 	    cmocka_unit_test(doubles),
 	    cmocka_unit_test(totals_and_words),

@@ -108,14 +108,23 @@ static bool announce(struct daemon *daemon)
 
 static void tick(struct daemon *daemon)
 {
-	struct still_session *session = fs_state_serving(&daemon->state);
+	struct fs_state *state = &daemon->state;
 	uint64_t expirations;
+	struct fs_shown *shown;
+	uint64_t job;
 
 	if (read(daemon->timer_fd, &expirations, sizeof(expirations)) < 0)
 		return;
+	shown = fs_state_get(state);
 	/* Its failure is remembered and told by the session. */
-	if (session)
-		still_session_keep(session, NULL);
+	if (shown)
+		still_session_keep(shown->session, NULL);
+	fs_state_put(state, shown);
+	/* Whoever waits is at it. */
+	if (fs_gate_busy(&state->seal_gate))
+		fs_state_touch(state);
+	if (fs_state_is_expired(state) && !fs_jobs_busy(&state->jobs))
+		fs_jobs_start(&state->jobs, FS_JOB_EXPIRE, &job, NULL);
 }
 
 static void drain(int event_fd)
@@ -274,22 +283,32 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	struct fs_state *state = &daemon->state;
 	int rc;
 
-	pthread_mutex_init(&state->lock, NULL);
 	fs_gate_init(&state->begin_gate, state, fs_state_begin, fs_ops_repeat);
 	fs_gate_init(&state->seal_gate, state, fs_state_seal, fs_ops_repeat);
-	state->epoch = 1;
 	state->direct_io = options->direct_io;
-	state->started_at_ns = still_sys_now_ns();
+	state->lease_ns = options->lease_s * STILL_NS_PER_S;
+	state->stall_ns = options->stall_s * STILL_NS_PER_S;
 	state->events = still_events_new(fs_log_event, NULL);
 	if (!state->events)
 		return still_error_nomem(err);
+	rc = still_catalog_open(options->state, true, &state->catalog, err);
+	if (rc < 0)
+		return rc;
+	still.catalog = state->catalog;
 	rc = still_instance_attach(
 	    options->source, &still, &state->instance, err);
 	if (rc < 0)
 		return rc;
 	still_instance_describe(state->instance, &state->info);
-	return fs_mountpoint_prepare(options->mountpoint, state->info.source,
-	    options->nonempty, &state->mountpoint, err);
+	rc = fs_mountpoint_prepare(options->mountpoint, state->info.source,
+	    still_catalog_dir(state->catalog), options->nonempty,
+	    &state->mountpoint, err);
+	if (rc == 0)
+		rc = still_instance_set_place(
+		    state->instance, state->mountpoint, err);
+	if (rc == 0)
+		fs_state_recall(state);
+	return rc;
 }
 
 /* ---- ending -------------------------------------------------------------- */
@@ -305,10 +324,8 @@ static void end(struct daemon *daemon)
 	fs_state_cancel(state);
 	fs_gate_stop(&state->begin_gate);
 	fs_gate_stop(&state->seal_gate);
-	/* Freed only when the watch has ended, which may be at a tick. */
-	if (state->session)
-		still_session_end(
-		    state->session, forced ? STILL_END_FORCED : STILL_END_DONE);
+	fs_jobs_stop(&state->jobs);
+	fs_state_end(state, forced ? STILL_END_FORCED : STILL_END_DONE);
 	fs_mount_end(&daemon->mount);
 	still_events_add(state->events, STILL_LEVEL_INFO, "unmounted",
 	    "mountpoint", state->mountpoint, "by",
@@ -367,8 +384,9 @@ static void release(struct daemon *daemon)
 		fs_mount_end(&daemon->mount);
 		fuse_session_destroy(daemon->mount.fuse);
 	}
-	still_session_free(state->session);
+	fs_state_release(state);
 	still_instance_detach(state->instance);
+	still_catalog_close(state->catalog);
 	still_events_free(state->events);
 	free(state->mountpoint);
 	if (daemon->signal_fd >= 0)
@@ -392,6 +410,7 @@ static int run(const struct fs_options *options, int ready_fd)
 	int rc;
 
 	raise_limits();
+	fs_state_init(&daemon.state);
 	rc = attach(&daemon, &err);
 	if (rc == 0)
 		rc = set_up_watch(&daemon, &err);
@@ -399,6 +418,7 @@ static int run(const struct fs_options *options, int ready_fd)
 	if (rc == 0)
 		rc = fs_mount_begin(
 		    &daemon.mount, &daemon.state, options, &err);
+	daemon.state.fuse = daemon.mount.fuse;
 	if (rc == 0)
 		rc = chdir("/") == 0 ? 0 : system_failed(&err, "chdir to /");
 	if (rc == 0)

@@ -18,29 +18,27 @@ struct listing {
 };
 
 /* False when it does not fit any more. */
-static bool list_add(struct listing *listing, const char *name, fuse_ino_t node,
-    uint64_t parent_ino, off_t next)
+static bool list_add(struct listing *listing, const char *name,
+    const struct fuse_entry_param *param, off_t next)
 {
-	struct fuse_entry_param param;
 	char *to = listing->data + listing->used;
 	size_t left = listing->size - listing->used;
-	size_t n;
-
-	/* Node 0: "." and "..", which the kernel knows better. */
-	memset(&param, 0, sizeof(param));
-	if (node)
-		fs_node_param(fs_state_of(listing->req), node, &param);
-	else
-		param.attr = (struct stat){
-		    .st_mode = S_IFDIR, .st_ino = (ino_t) parent_ino};
-	n = listing->plus
-	    ? fuse_add_direntry_plus(listing->req, to, left, name, &param, next)
+	size_t n = listing->plus
+	    ? fuse_add_direntry_plus(listing->req, to, left, name, param, next)
 	    : fuse_add_direntry(
-		  listing->req, to, left, name, &param.attr, next);
+		  listing->req, to, left, name, &param->attr, next);
+
 	if (n > left)
 		return false;
 	listing->used += n;
 	return true;
+}
+
+/* "." or "..": no node, because the kernel knows them better. */
+static struct fuse_entry_param dot(uint64_t ino)
+{
+	return (struct fuse_entry_param){
+	    .attr = {.st_mode = S_IFDIR, .st_ino = (ino_t) ino}};
 }
 
 /* Offsets: 0 ".", 1 "..", 2 + i child i; each entry carries the next one's. */
@@ -52,34 +50,57 @@ static void list_root(
 		    : off == 1              ? ".."
 		    : off == 2              ? FS_BACKUP
 			       : fs_live_name((enum fs_live)(off - 3));
-		fuse_ino_t node = off < 2 ? 0 : fs_node_in_root(state, name);
+		struct fuse_entry_param param = dot(FS_NODE_ROOT);
 
-		if (!list_add(listing, name, node, FS_NODE_ROOT, off + 1))
+		if (off >= 2)
+			fs_node_param(
+			    state, fs_node_in_root(state, name), &param);
+		if (!list_add(listing, name, &param, off + 1))
 			return;
 	}
 }
 
 static void list_entry(struct fs_state *state, struct listing *listing,
-    const struct still_session *session, uint32_t index, off_t off)
+    const struct fs_view *view, off_t off)
 {
-	uint32_t n;
-	const struct still_entry *entries = still_session_entries(session, &n);
-	const struct still_entry *dir = &entries[index];
-	uint64_t up = index == 0 ? FS_NODE_ROOT : entries[dir->parent].ino;
+	const struct still_entry *dir = fs_view_entry(view);
+	uint64_t up = view->index == 0 ? FS_NODE_ROOT
+				       : view->entries[dir->parent].ino;
 
 	for (; off < 2 + (off_t) dir->n_children; off++) {
-		uint32_t child = dir->first_child + (uint32_t) (off - 2);
-		bool fits;
+		struct fuse_entry_param param = dot(off ? up : dir->ino);
+		const char *name = off ? ".." : ".";
 
-		if (off < 2)
-			fits = list_add(listing, off ? ".." : ".", 0,
-			    off ? up : dir->ino, off + 1);
-		else
-			fits = list_add(listing, entries[child].name,
-			    fs_node_of(state->epoch, child), 0, off + 1);
-		if (!fits)
+		if (off >= 2) {
+			uint32_t child = dir->first_child +
+			    (uint32_t) (off - 2);
+
+			name = view->entries[child].name;
+			fs_view_param(state, view, child, &param);
+		}
+		if (!list_add(listing, name, &param, off + 1))
 			return;
 	}
+}
+
+static void reply_list(
+    struct listing *listing, const struct fs_view *view, off_t off)
+{
+	struct fs_state *state = fs_state_of(listing->req);
+
+	listing->data = malloc(listing->size);
+	if (!listing->data) {
+		fuse_reply_err(listing->req, ENOMEM);
+		return;
+	}
+	if (off < 0)
+		off = 0;
+	if (view)
+		list_entry(state, listing, view, off);
+	else
+		list_root(state, listing, off);
+	fuse_reply_buf(listing->req, listing->data, listing->used);
+	free(listing->data);
 }
 
 void fs_dir_list(
@@ -87,45 +108,35 @@ void fs_dir_list(
 {
 	struct fs_state *state = fs_state_of(req);
 	struct listing listing = {.req = req, .size = size, .plus = plus};
-	struct still_session *session = NULL;
-	int sys_errno = 0;
+	struct fs_view view;
+	int rc;
 
-	if (node != FS_NODE_ROOT) {
-		const struct still_entry *dir = fs_node_entry(
-		    state, node, &session, &sys_errno);
-
-		if (!dir && sys_errno == 0) {
-			fs_gate_park(&state->begin_gate,
-			    &(struct fs_call){.op = plus ? FS_CALL_READDIRPLUS
-							 : FS_CALL_READDIR,
-				.req = req,
-				.node = node,
-				.size = size,
-				.off = off});
-			return;
-		}
-		if (dir && dir->kind != STILL_DIR)
-			sys_errno = ENOTDIR;
-		else if (dir)
-			sys_errno = 0;
-	}
-	if (!sys_errno) {
-		listing.data = malloc(size);
-		if (!listing.data)
-			sys_errno = ENOMEM;
-	}
-	if (sys_errno) {
-		fuse_reply_err(req, sys_errno);
+	if (node == FS_NODE_ROOT) {
+		reply_list(&listing, NULL, off);
 		return;
 	}
-	if (off < 0)
-		off = 0;
-	if (node == FS_NODE_ROOT)
-		list_root(state, &listing, off);
+	rc = fs_view_open(state, node, &view);
+	if (rc == FS_NOT_BEGUN && fs_state_is_fresh(state)) {
+		fs_gate_park(&state->begin_gate,
+		    &(struct fs_call){
+			.op = plus ? FS_CALL_READDIRPLUS : FS_CALL_READDIR,
+			.req = req,
+			.node = node,
+			.size = size,
+			.off = off});
+		return;
+	}
+	if (rc != 0) {
+		fuse_reply_err(req, rc == FS_NOT_BEGUN ? ESTALE : rc);
+		return;
+	}
+	fs_readers_join(
+	    &state->readers, fuse_req_ctx(req)->pid, view.shown->epoch);
+	if (fs_view_entry(&view)->kind == STILL_DIR)
+		reply_list(&listing, &view, off);
 	else
-		list_entry(state, &listing, session, fs_node_index(node), off);
-	fuse_reply_buf(req, listing.data, listing.used);
-	free(listing.data);
+		fuse_reply_err(req, ENOTDIR);
+	fs_view_close(state, &view);
 }
 
 void fs_dir_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
@@ -142,17 +153,45 @@ void fs_dir_readdirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	fs_dir_list(req, node, size, off, true);
 }
 
-/* Opening backup/ is not looking into it. */
+/*
+ * On a fresh mount, opening backup/ is not looking into it. Afterwards it is what
+ * begins a session: whoever opens it wants what is in it now, and no more what
+ * was in it before.
+ */
+void fs_dir_open_entry(fuse_req_t req, fuse_ino_t node)
+{
+	struct fs_state *state = fs_state_of(req);
+	struct fuse_file_info fi = {0};
+	pid_t pid = fuse_req_ctx(req)->pid;
+	struct fs_view view;
+	int rc = fs_view_open(state, node, &view);
+
+	if (rc == FS_NOT_BEGUN && !fs_state_is_fresh(state)) {
+		fs_gate_park(&state->begin_gate,
+		    &(struct fs_call){
+			.op = FS_CALL_OPENDIR, .req = req, .node = node});
+		return;
+	}
+	if (rc == 0) {
+		fs_readers_join(&state->readers, pid, view.shown->epoch);
+		fs_view_close(state, &view);
+	} else if (rc == ESTALE && fs_node_index(node) == 0) {
+		/* By ESTALE the kernel takes the path again from its begin,
+		 * and this time it leads to the present. */
+		fs_readers_forget(&state->readers, pid);
+	}
+	if (rc == 0 || rc == FS_NOT_BEGUN)
+		fuse_reply_open(req, &fi);
+	else
+		fuse_reply_err(req, rc);
+}
+
 void fs_dir_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	struct stat st;
-	double timeout_s;
-	int sys_errno = fs_node_stat(fs_state_of(req), node, &st, &timeout_s);
-
-	if (sys_errno)
-		fuse_reply_err(req, sys_errno);
-	else
+	if (node == FS_NODE_ROOT)
 		fuse_reply_open(req, fi);
+	else
+		fs_dir_open_entry(req, node);
 }
 
 void fs_dir_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)

@@ -22,4 +22,7 @@ void fs_dir_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void fs_dir_list(
     fuse_req_t req, fuse_ino_t node, size_t size, off_t off, bool plus);
 
+/* As opendir, of what is not the root; to be repeated. */
+void fs_dir_open_entry(fuse_req_t req, fuse_ino_t node);
+
 #endif

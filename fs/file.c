@@ -94,13 +94,32 @@ static void open_live(
 	}
 }
 
-void fs_file_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+static void open_entry(
+    fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct fs_state *state = fs_state_of(req);
-	const struct still_entry *entry;
-	struct still_session *session;
-	int sys_errno;
+	struct fs_view view;
+	int rc = fs_view_open(state, node, &view);
 
+	if (rc != 0) {
+		fuse_reply_err(req, rc == FS_NOT_BEGUN ? EISDIR : rc);
+		return;
+	}
+	fs_readers_join(
+	    &state->readers, fuse_req_ctx(req)->pid, view.shown->epoch);
+	fi->direct_io = fs_entry_is_direct(
+	    fs_view_entry(&view), state->direct_io);
+	fi->keep_cache = !fi->direct_io;
+	fi->noflush = 1;
+	if (fs_view_entry(&view)->kind == STILL_FILE)
+		fuse_reply_open(req, fi);
+	else
+		fuse_reply_err(req, EISDIR);
+	fs_view_close(state, &view);
+}
+
+void fs_file_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
 	if ((fi->flags & O_ACCMODE) != O_RDONLY) {
 		fuse_reply_err(req, EROFS);
 		return;
@@ -109,18 +128,7 @@ void fs_file_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 		open_live(req, node, fi);
 		return;
 	}
-	entry = fs_node_entry(state, node, &session, &sys_errno);
-	if (!entry || entry->kind != STILL_FILE) {
-		fuse_reply_err(req,
-		    entry           ? EISDIR
-			: sys_errno ? sys_errno
-				    : EISDIR);
-		return;
-	}
-	fi->direct_io = fs_entry_is_direct(entry, state->direct_io);
-	fi->keep_cache = !fi->direct_io;
-	fi->noflush = 1;
-	fuse_reply_open(req, fi);
+	open_entry(req, node, fi);
 }
 
 void fs_file_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
@@ -134,40 +142,48 @@ void fs_file_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	fuse_reply_err(req, 0);
 }
 
+/* Of a file that is open. */
+static void read_view(
+    fuse_req_t req, const struct fs_view *view, size_t size, off_t off)
+{
+	void *data = thread_buffer(size);
+	ssize_t n;
+
+	if (!data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	n = still_session_read(view->shown->session, view->index,
+	    (uint64_t) off, data, size, NULL);
+	if (n == STILL_ERR_STALE)
+		fuse_reply_err(req, EIO);
+	else if (n < 0)
+		fuse_reply_err(req, fs_errno((int) n));
+	else
+		fuse_reply_buf(req, data, (size_t) n);
+}
+
 void fs_file_read_entry(fuse_req_t req, fuse_ino_t node, size_t size, off_t off)
 {
 	struct fs_state *state = fs_state_of(req);
-	struct still_session *session = NULL;
-	int sys_errno;
-	const struct still_entry *entry = fs_node_entry(
-	    state, node, &session, &sys_errno);
-	void *data;
-	ssize_t n;
+	struct fs_view view;
 
-	if (!entry) {
-		fuse_reply_err(req, sys_errno ? sys_errno : EISDIR);
+	/* Who has it open gets no more of it, and no name to look for. */
+	if (fs_view_open(state, node, &view) != 0) {
+		fuse_reply_err(req, EIO);
 		return;
 	}
-	if (entry->seal && !still_session_sealed(session)) {
+	if (fs_view_entry(&view)->seal &&
+	    !still_session_sealed(view.shown->session))
 		fs_gate_park(&state->seal_gate,
 		    &(struct fs_call){.op = FS_CALL_READ,
 			.req = req,
 			.node = node,
 			.size = size,
 			.off = off});
-		return;
-	}
-	data = thread_buffer(size);
-	if (!data) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	n = still_session_read(
-	    session, fs_node_index(node), (uint64_t) off, data, size, NULL);
-	if (n < 0)
-		fuse_reply_err(req, fs_errno((int) n));
 	else
-		fuse_reply_buf(req, data, (size_t) n);
+		read_view(req, &view, size, off);
+	fs_view_close(state, &view);
 }
 
 void fs_file_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,

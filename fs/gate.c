@@ -155,6 +155,16 @@ void fs_gate_park(struct fs_gate *gate, const struct fs_call *given)
 	}
 }
 
+bool fs_gate_busy(struct fs_gate *gate)
+{
+	bool busy;
+
+	pthread_mutex_lock(&gate->lock);
+	busy = gate->running || gate->parked;
+	pthread_mutex_unlock(&gate->lock);
+	return busy;
+}
+
 void fs_gate_reap(struct fs_gate *gate)
 {
 	struct fs_call *reaped = NULL;

@@ -28,6 +28,7 @@ struct fs_state;
 
 enum fs_call_op {
 	FS_CALL_LOOKUP,
+	FS_CALL_OPENDIR,
 	FS_CALL_READDIR,
 	FS_CALL_READDIRPLUS,
 	FS_CALL_READ
@@ -68,6 +69,9 @@ void fs_gate_init(struct fs_gate *gate, struct fs_state *state,
 /* Park the request; `call` is copied, its name too. Answers it itself when that
  * cannot be done. */
 void fs_gate_park(struct fs_gate *gate, const struct fs_call *call);
+
+/* Does a request wait? */
+bool fs_gate_busy(struct fs_gate *gate);
 
 /* Answer what was interrupted. */
 void fs_gate_reap(struct fs_gate *gate);

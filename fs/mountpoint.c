@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "control.h"
 #include "fs/mountinfo.h"
 
 extern char **environ;
@@ -85,7 +86,7 @@ static int clear_the_way(const char *path, struct still_error *err)
 
 		if (fs_mountinfo_at(path, &mount, NULL) < 0)
 			return 0;
-		ours = strcmp(mount.fstype, "fuse.stillfs") == 0;
+		ours = strcmp(mount.fstype, STILL_FSTYPE) == 0;
 		dead = fs_mountpoint_is_dead(path);
 		if (ours && !dead)
 			return still_error_set(err, STILL_ERR_BUSY, 0,
@@ -130,25 +131,27 @@ static bool among_ancestors(const struct stat *dir, const char *path)
 	return found;
 }
 
+/* `what` is "source" or "state directory". */
 static int check_overlap(const char *path, const struct stat *st,
-    const char *source, struct still_error *err)
+    const char *what, const char *other, struct still_error *err)
 {
 	const char *hint = "Choose a directory that has nothing to do with the "
 			   "source, such as one below /mnt.";
-	struct stat source_st;
+	struct stat other_st;
 
-	if (stat(source, &source_st) != 0)
-		return still_error_sys(err, errno, NULL, "source `%s`", source);
-	if (source_st.st_ino == st->st_ino && source_st.st_dev == st->st_dev)
+	if (stat(other, &other_st) != 0)
+		return still_error_sys(
+		    err, errno, NULL, "%s `%s`", what, other);
+	if (other_st.st_ino == st->st_ino && other_st.st_dev == st->st_dev)
 		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
-		    "mountpoint `%s`: is the source", path);
-	if (among_ancestors(&source_st, path))
+		    "mountpoint `%s`: is the %s", path, what);
+	if (among_ancestors(&other_st, path))
 		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
-		    "mountpoint `%s`: lies in the source `%s`", path, source);
-	if (among_ancestors(st, source))
+		    "mountpoint `%s`: lies in the %s `%s`", path, what, other);
+	if (among_ancestors(st, other))
 		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
-		    "mountpoint `%s`: lies above the source `%s`", path,
-		    source);
+		    "mountpoint `%s`: lies above the %s `%s`", path, what,
+		    other);
 	return 0;
 }
 
@@ -174,7 +177,7 @@ static int check_empty(const char *path, struct still_error *err)
 }
 
 int fs_mountpoint_prepare(const char *mountpoint, const char *source,
-    bool nonempty, char **ret, struct still_error *err)
+    const char *state_dir, bool nonempty, char **ret, struct still_error *err)
 {
 	char *path = resolve(mountpoint);
 	struct stat st;
@@ -191,7 +194,10 @@ int fs_mountpoint_prepare(const char *mountpoint, const char *source,
 		    "Make a directory for it.",
 		    "mountpoint `%s`: is not a directory", path);
 	if (rc == 0)
-		rc = check_overlap(path, &st, source, err);
+		rc = check_overlap(path, &st, "source", source, err);
+	if (rc == 0)
+		rc = check_overlap(
+		    path, &st, "state directory", state_dir, err);
 	if (rc == 0 && !nonempty)
 		rc = check_empty(path, err);
 	if (rc < 0) {

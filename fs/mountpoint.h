@@ -14,14 +14,14 @@
 #include "base/error.h"
 
 /*
- * Resolve and check `mountpoint` against `source` (resolved). A dead mount of
- * stillfs in the way is detached. On success `*ret` is the resolved path, owned
- * by the caller. BUSY: something living is mounted there; INVALID: in, above or
- * equal to the source, not empty (unless `nonempty`), no directory; NOTFOUND,
- * ACCESS. May start fusermount3.
+ * Resolve and check `mountpoint` against `source` and `state_dir` (resolved). A
+ * dead mount of stillfs in the way is detached. On success `*ret` is the
+ * resolved path, owned by the caller. BUSY: something living is mounted there;
+ * INVALID: in, above or equal to one of the two, not empty (unless `nonempty`),
+ * no directory; NOTFOUND, ACCESS. May start fusermount3.
  */
 int fs_mountpoint_prepare(const char *mountpoint, const char *source,
-    bool nonempty, char **ret, struct still_error *err);
+    const char *state_dir, bool nonempty, char **ret, struct still_error *err);
 
 /* Does a mount whose daemon is gone lie at `path`? */
 bool fs_mountpoint_is_dead(const char *path);

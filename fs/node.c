@@ -18,40 +18,69 @@ static int64_t mount_time_s(const struct fs_state *state)
 	return state->started_at_ns / STILL_NS_PER_S;
 }
 
-/*
- * The entry behind a node of the session that serves, or NULL; then `*ret_errno`
- * is 0 when backup/ must be begun first, or the answer.
- */
-const struct still_entry *fs_node_entry(struct fs_state *state, fuse_ino_t node,
-    struct still_session **ret_session, int *ret_errno)
-{
-	struct still_session *session = fs_state_serving(state);
-	const struct still_entry *entries;
-	uint32_t n;
+/* ---- views --------------------------------------------------------------- */
 
-	*ret_errno = ESTALE;
-	if (!fs_node_is_entry(node))
-		*ret_errno = ENOENT;
-	else if (fs_node_epoch(node) == state->epoch && !session &&
+/* No session serves: may `node` be looked at as what will be? */
+static int not_serving(struct fs_state *state, fuse_ino_t node)
+{
+	if (fs_node_epoch(node) == fs_state_epoch(state) &&
 	    fs_node_index(node) == 0)
-		*ret_errno = 0;
-	if (!session || !fs_node_is_entry(node) ||
-	    fs_node_epoch(node) != state->epoch)
-		return NULL;
-	entries = still_session_entries(session, &n);
-	if (fs_node_index(node) >= n)
-		return NULL;
-	*ret_session = session;
-	return &entries[fs_node_index(node)];
+		return FS_NOT_BEGUN;
+	return ESTALE;
 }
 
-/* 0 or an errno. *ret_timeout_s is how long they stay true. */
+/* Without a claim to the lease. */
+static int look(struct fs_state *state, fuse_ino_t node, struct fs_view *ret)
+{
+	struct fs_view view = {.index = fs_node_index(node)};
+	uint32_t n;
+
+	if (!fs_node_is_entry(node))
+		return ENOENT;
+	view.shown = fs_state_get(state);
+	if (!view.shown)
+		return not_serving(state, node);
+	view.entries = still_session_entries(view.shown->session, &n);
+	if (fs_node_epoch(node) != view.shown->epoch || view.index >= n) {
+		fs_state_put(state, view.shown);
+		return ESTALE;
+	}
+	*ret = view;
+	return 0;
+}
+
+int fs_view_open(struct fs_state *state, fuse_ino_t node, struct fs_view *ret)
+{
+	int rc = look(state, node, ret);
+
+	if (rc == 0)
+		fs_state_touch(state);
+	return rc;
+}
+
+void fs_view_close(struct fs_state *state, struct fs_view *view)
+{
+	fs_state_put(state, view->shown);
+	view->shown = NULL;
+}
+
+/* ---- attributes ---------------------------------------------------------- */
+
+/* backup/ itself can be looked at at any time, also by who still has that of a
+ * former session: only what is in it is gone. */
+static int stat_backup(
+    struct fs_state *state, fuse_ino_t node, struct stat *ret)
+{
+	if (!fs_node_is_entry(node) || fs_node_index(node) != 0)
+		return fs_node_is_entry(node) ? ESTALE : ENOENT;
+	fs_stat_backup(&state->info, fs_state_backup_time(state), ret);
+	return 0;
+}
+
 int fs_node_stat(struct fs_state *state, fuse_ino_t node, struct stat *ret,
     double *ret_timeout_s)
 {
-	const struct still_entry *entry;
-	struct still_session *session;
-	int sys_errno;
+	struct fs_view view;
 
 	*ret_timeout_s = 0;
 	if (node == FS_NODE_ROOT) {
@@ -64,36 +93,37 @@ int fs_node_stat(struct fs_state *state, fuse_ino_t node, struct stat *ret,
 		    mount_time_s(state), ret);
 		return 0;
 	}
-	entry = fs_node_entry(state, node, &session, &sys_errno);
-	if (entry) {
-		fs_stat_entry(entry, state->direct_io, ret);
-		*ret_timeout_s = FS_TIMEOUT_SESSION;
-	} else if (sys_errno == 0) {
-		fs_stat_backup(&state->info, fs_state_backup_time(state), ret);
-	} else {
-		return sys_errno;
-	}
+	/* Who only asks for attributes, as df and monitors do, is no reader. */
+	if (look(state, node, &view) != 0)
+		return stat_backup(state, node, ret);
+	fs_stat_entry(fs_view_entry(&view), state->direct_io, ret);
+	*ret_timeout_s = FS_TIMEOUT_SESSION;
+	fs_view_close(state, &view);
 	return 0;
+}
+
+void fs_view_param(const struct fs_state *state, const struct fs_view *view,
+    uint32_t index, struct fuse_entry_param *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->ino = fs_node_of(view->shown->epoch, index);
+	ret->attr_timeout = ret->entry_timeout = FS_TIMEOUT_SESSION;
+	fs_stat_entry(&view->entries[index], state->direct_io, &ret->attr);
 }
 
 /* backup/ itself is asked for again each time: tomorrow it may be another. */
 int fs_node_param(
     struct fs_state *state, fuse_ino_t node, struct fuse_entry_param *ret)
 {
-	int sys_errno;
-
 	memset(ret, 0, sizeof(*ret));
 	ret->ino = node;
-	sys_errno = fs_node_stat(state, node, &ret->attr, &ret->attr_timeout);
-	if (fs_node_is_entry(node) && fs_node_index(node) != 0)
-		ret->entry_timeout = FS_TIMEOUT_SESSION;
-	return sys_errno;
+	return fs_node_stat(state, node, &ret->attr, &ret->attr_timeout);
 }
 
-fuse_ino_t fs_node_in_root(const struct fs_state *state, const char *name)
+fuse_ino_t fs_node_in_root(struct fs_state *state, const char *name)
 {
 	if (strcmp(name, FS_BACKUP) == 0)
-		return fs_node_of(state->epoch, 0);
+		return fs_node_of(fs_state_epoch(state), 0);
 	for (int live = 0; live < FS_LIVE_COUNT; live++)
 		if (strcmp(name, fs_live_name((enum fs_live) live)) == 0)
 			return FS_NODE_LIVE_FIRST + (fuse_ino_t) live;

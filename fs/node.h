@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * node: what a node of the kernel's stands for at this moment: the root, a live
- * file, backup/ before its session, or an entry of the session that serves.
+ * file, backup/ before its session, an entry of the session that serves, or
+ * something of a session that is over.
  *
  * Threads: any.
  */
@@ -16,20 +17,43 @@
 
 struct fs_state *fs_state_of(fuse_req_t req);
 
-/* The entry behind `node`, and its session; or NULL, and then `*ret_errno` is 0
- * when backup/ must be begun first, or the answer. */
-const struct still_entry *fs_node_entry(struct fs_state *state, fuse_ino_t node,
-    struct still_session **ret_session, int *ret_errno);
+/* An entry of the session that serves, for the length of a request. */
+struct fs_view {
+	struct fs_shown *shown; /* to be given back */
+	const struct still_entry *entries;
+	uint32_t index;
+};
+
+/* No errno: backup/ must be begun first. */
+#define FS_NOT_BEGUN (-1)
+
+/*
+ * The entry behind `node`. 0, FS_NOT_BEGUN, or an errno: ESTALE for what belongs
+ * to a session that is over, ENOENT for what is no entry. With 0 the caller ends
+ * the view with fs_view_close(), and his request counts for the lease.
+ */
+int fs_view_open(struct fs_state *state, fuse_ino_t node, struct fs_view *ret);
+void fs_view_close(struct fs_state *state, struct fs_view *view);
+
+static inline const struct still_entry *fs_view_entry(
+    const struct fs_view *view)
+{
+	return &view->entries[view->index];
+}
 
 /* Attributes, and for how long they stay true. 0 or an errno. */
 int fs_node_stat(struct fs_state *state, fuse_ino_t node, struct stat *ret,
     double *ret_timeout_s);
+
+/* The same of an entry that is in view. */
+void fs_view_param(const struct fs_state *state, const struct fs_view *view,
+    uint32_t index, struct fuse_entry_param *ret);
 
 /* All that the kernel wants to know of a node with its name. 0 or an errno. */
 int fs_node_param(
     struct fs_state *state, fuse_ino_t node, struct fuse_entry_param *ret);
 
 /* The node called `name` in the root, or 0. */
-fuse_ino_t fs_node_in_root(const struct fs_state *state, const char *name);
+fuse_ino_t fs_node_in_root(struct fs_state *state, const char *name);
 
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/statvfs.h>
 
+#include "fs/ioctl.h"
 #include "fs/dir.h"
 #include "fs/file.h"
 #include "fs/node.h"
@@ -47,25 +48,42 @@ static void reply_absent(fuse_req_t req)
 	fuse_reply_entry(req, &param);
 }
 
+/*
+ * Who took part in a session that is over, and goes on by path, is led back to
+ * where it was: below that, everything is stale. Only opening backup/ itself
+ * lets it in again (fs_dir_open).
+ */
+static void lookup_in_root(fuse_req_t req, const char *name)
+{
+	struct fs_state *state = fs_state_of(req);
+	fuse_ino_t node = fs_node_in_root(state, name);
+	uint32_t epoch;
+
+	if (!node) {
+		fuse_reply_err(req, ENOENT);
+		return;
+	}
+	epoch = fs_node_epoch(node);
+	if (fs_node_is_entry(node) &&
+	    fs_readers_is_late(&state->readers, fuse_req_ctx(req)->pid, epoch))
+		node = fs_node_of(epoch - 1, 0);
+	reply_node(req, node);
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs_state *state = fs_state_of(req);
-	const struct still_entry *dir;
-	struct still_session *session;
-	int sys_errno;
+	struct fuse_entry_param param;
+	struct fs_view view;
 	uint32_t child;
+	int rc;
 
 	if (parent == FS_NODE_ROOT) {
-		fuse_ino_t node = fs_node_in_root(state, name);
-
-		if (node)
-			reply_node(req, node);
-		else
-			fuse_reply_err(req, ENOENT);
+		lookup_in_root(req, name);
 		return;
 	}
-	dir = fs_node_entry(state, parent, &session, &sys_errno);
-	if (!dir && sys_errno == 0) {
+	rc = fs_view_open(state, parent, &view);
+	if (rc == FS_NOT_BEGUN && fs_state_is_fresh(state)) {
 		fs_gate_park(&state->begin_gate,
 		    &(struct fs_call){.op = FS_CALL_LOOKUP,
 			.req = req,
@@ -73,15 +91,20 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 			.name = (char *) name});
 		return;
 	}
-	if (!dir) {
-		fuse_reply_err(req, sys_errno);
+	if (rc != 0) {
+		fuse_reply_err(req, rc == FS_NOT_BEGUN ? ESTALE : rc);
 		return;
 	}
-	child = still_session_find(session, fs_node_index(parent), name);
-	if (child)
-		reply_node(req, fs_node_of(state->epoch, child));
-	else
+	fs_readers_join(
+	    &state->readers, fuse_req_ctx(req)->pid, view.shown->epoch);
+	child = still_session_find(view.shown->session, view.index, name);
+	if (child) {
+		fs_view_param(state, &view, child, &param);
+		fuse_reply_entry(req, &param);
+	} else {
 		reply_absent(req);
+	}
+	fs_view_close(state, &view);
 }
 
 void fs_ops_repeat(const struct fs_call *call)
@@ -95,6 +118,9 @@ void fs_ops_repeat(const struct fs_call *call)
 		fs_dir_list(call->req, call->node, call->size, call->off,
 		    call->op == FS_CALL_READDIRPLUS);
 		break;
+	case FS_CALL_OPENDIR:
+		fs_dir_open_entry(call->req, call->node);
+		break;
 	case FS_CALL_READ:
 		fs_file_read_entry(
 		    call->req, call->node, call->size, call->off);
@@ -106,20 +132,22 @@ void fs_ops_repeat(const struct fs_call *call)
 
 static void op_statfs(fuse_req_t req, fuse_ino_t node)
 {
-	struct still_session *session = fs_state_serving(fs_state_of(req));
+	struct fs_state *state = fs_state_of(req);
+	struct fs_shown *shown = fs_state_get(state);
 	struct statvfs st = {
 	    .f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255};
 
 	(void) node;
-	if (session) {
+	if (shown) {
 		struct still_session_status status;
 		uint32_t n;
 
-		still_session_status(session, &status);
-		still_session_entries(session, &n);
+		still_session_status(shown->session, &status);
+		still_session_entries(shown->session, &n);
 		st.f_blocks = (status.bytes + 4095) / 4096;
 		st.f_files = n;
 		still_session_status_clear(&status);
+		fs_state_put(state, shown);
 	}
 	fuse_reply_statfs(req, &st);
 }
@@ -170,6 +198,7 @@ const struct fuse_lowlevel_ops fs_ops = {
     .read = fs_file_read,
     .release = fs_file_release,
     .statfs = op_statfs,
+    .ioctl = fs_ioctl,
     .getxattr = op_getxattr,
     .listxattr = op_listxattr,
 };

@@ -18,6 +18,9 @@
 #define THREADS_DEFAULT_MAX 4
 #define THREADS_MAX 64
 #define FREEZE_MS_MAX (10 * 60 * 1000)
+#define LEASE_S_DEFAULT 600
+#define STALL_S_DEFAULT (6 * 60 * 60)
+#define QUIET_S_MAX (366 * 24 * 60 * 60)
 
 enum kind {
 	FLAG,
@@ -51,14 +54,20 @@ static const struct option table[] = {
 	"accept network and FUSE file systems, and hard links"},
     {"freeze_ms", NUMBER, AT(freeze_ms), 1, FREEZE_MS_MAX, "N",
 	"give up a freeze that finds no moment in N ms (10000)"},
+    {"lease", NUMBER, AT(lease_s), 1, QUIET_S_MAX, "SECONDS",
+	"end a session that has been quiet for so long (600)"},
     {"noexec", FLAG, AT(noexec), 0, 0, NULL,
 	"as for every mount: nothing in it can be executed"},
     {"nonempty", FLAG, AT(nonempty), 0, 0, NULL,
 	"mount over a directory that is not empty"},
     {"spool", STRING, AT(spool), 0, 0, "DIR",
 	"where private copies lie while a session lasts"},
+    {"stall", NUMBER, AT(stall_s), 1, QUIET_S_MAX, "SECONDS",
+	"the same for one that is partly read (21600)"},
     {"stall_ms", NUMBER, AT(stall_ms), 1, 10 * 60 * 1000, "N",
 	"hold writers off for N ms at most, to copy (500)"},
+    {"state", STRING, AT(state), 0, 0, "DIR",
+	"where sessions are remembered (/var/lib/stillfs)"},
     {"threads", NUMBER, AT(threads), 1, THREADS_MAX, "N",
 	"serve at most N requests at once (the cores, up to 4)"},
     {"verify", CHOICE, AT(verify), 0, 0, "basic|quick|full",
@@ -270,6 +279,8 @@ int fs_options_parse(
 	    .barrier_max = STILL_BARRIER_MAX_DEFAULT,
 	    .verify = STILL_VERIFY_BASIC,
 	    .threads = default_threads(),
+	    .lease_s = LEASE_S_DEFAULT,
+	    .stall_s = STALL_S_DEFAULT,
 	};
 	/* libfuse's own parser cuts "-o a,b\,c" as mount.fuse3 writes it. */
 	rc = fuse_opt_parse(&args, &parse, none, process);
@@ -296,6 +307,7 @@ void fs_options_release(struct fs_options *options)
 	free(options->mountpoint);
 	free(options->engine);
 	free(options->spool);
+	free(options->state);
 	memset(options, 0, sizeof(*options));
 }
 

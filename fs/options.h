@@ -35,6 +35,9 @@ struct fs_options {
 	uint32_t stall_ms;
 	uint32_t barrier_max;
 	uint32_t verify; /* enum still_verify */
+	char *state;     /* owned; NULL: the default place */
+	uint32_t lease_s;
+	uint32_t stall_s;
 	uint32_t threads;
 };
 

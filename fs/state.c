@@ -1,21 +1,99 @@
 /* SPDX-License-Identifier: MIT */
+/* state: what is shown, and for how long; the jobs are in turns.c. */
 #include "config.h"
 
 #include "fs/state.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/sys.h"
 #include "fs/tree.h"
 
-struct still_session *fs_state_serving(struct fs_state *state)
+void fs_state_init(struct fs_state *state)
 {
-	struct still_session *session;
+	pthread_mutex_init(&state->turn, NULL);
+	pthread_mutex_init(&state->lock, NULL);
+	fs_readers_init(&state->readers);
+	fs_jobs_init(&state->jobs, state);
+	state->epoch = 1;
+	state->started_at_ns = still_sys_now_ns();
+}
+
+static void free_shown(struct fs_shown *shown)
+{
+	if (!shown)
+		return;
+	still_session_free(shown->session);
+	free(shown);
+}
+
+void fs_state_release(struct fs_state *state)
+{
+	free_shown(state->shown);
+	fs_jobs_release(&state->jobs);
+	still_records_free(
+	    state->last_committed, state->last_committed != NULL);
+	still_records_free(state->last_good, state->last_good != NULL);
+}
+
+/* ---- who looks at what --------------------------------------------------- */
+
+static struct fs_shown *get(struct fs_state *state, bool serving)
+{
+	struct fs_shown *shown = NULL;
 
 	pthread_mutex_lock(&state->lock);
-	session = state->serving ? state->session : NULL;
+	if (state->serving || !serving)
+		shown = state->shown;
+	if (shown)
+		shown->n_users++;
 	pthread_mutex_unlock(&state->lock);
-	return session;
+	return shown;
+}
+
+struct fs_shown *fs_state_get(struct fs_state *state)
+{
+	return get(state, true);
+}
+
+struct fs_shown *fs_state_get_any(struct fs_state *state)
+{
+	return get(state, false);
+}
+
+void fs_state_put(struct fs_state *state, struct fs_shown *shown)
+{
+	bool last;
+
+	if (!shown)
+		return;
+	pthread_mutex_lock(&state->lock);
+	last = --shown->n_users == 0 && shown != state->shown;
+	pthread_mutex_unlock(&state->lock);
+	if (last)
+		free_shown(shown);
+}
+
+uint32_t fs_state_epoch(struct fs_state *state)
+{
+	uint32_t epoch;
+
+	pthread_mutex_lock(&state->lock);
+	epoch = state->epoch;
+	pthread_mutex_unlock(&state->lock);
+	return epoch;
+}
+
+bool fs_state_is_fresh(struct fs_state *state)
+{
+	bool fresh;
+
+	pthread_mutex_lock(&state->lock);
+	fresh = !state->had_session;
+	pthread_mutex_unlock(&state->lock);
+	return fresh;
 }
 
 int64_t fs_state_backup_time(struct fs_state *state)
@@ -30,75 +108,59 @@ int64_t fs_state_backup_time(struct fs_state *state)
 	return time_s;
 }
 
-void fs_state_cancel(struct fs_state *state)
+void fs_state_touch(struct fs_state *state)
 {
-	/* Under the lock, because a failed session may be replaced. */
-	pthread_mutex_lock(&state->lock);
-	state->ending = true;
-	if (state->session)
-		still_session_cancel(state->session);
-	pthread_mutex_unlock(&state->lock);
+	atomic_store(&state->last_request_ns, still_sys_monotonic_ns());
 }
 
-int fs_state_begin(struct fs_state *state, struct still_error *err)
-{
-	int64_t time_s = fs_state_backup_time(state);
-	struct still_session *session;
-	struct still_session *failed;
-	int rc;
+/* ---- live files ---------------------------------------------------------- */
 
-	/* Only this job makes sessions, and there is one such job at a time. */
-	if (fs_state_serving(state))
-		return 0;
-	session = still_session_new(state->instance, state->events);
-	if (!session)
-		return still_error_nomem(err);
-	pthread_mutex_lock(&state->lock);
-	failed = state->session;
-	state->session = session;
-	if (state->ending)
-		still_session_cancel(session);
-	pthread_mutex_unlock(&state->lock);
-	still_session_free(failed);
-	rc = still_session_begin(session, STILL_FULL, time_s, err);
-	if (rc == 0) {
-		pthread_mutex_lock(&state->lock);
-		state->serving = true;
-		pthread_mutex_unlock(&state->lock);
+/* Under the lock. */
+static void fill_status(
+    const struct fs_state *state, struct still_mount_status *mount)
+{
+	const struct still_session_status *session = mount->session;
+
+	mount->mountpoint = state->mountpoint;
+	mount->state_dir = still_catalog_dir(state->catalog);
+	mount->started_at_ns = state->started_at_ns;
+	mount->pid = getpid();
+	mount->instance = &state->info;
+	mount->last_committed = state->last_committed;
+	mount->last_good = state->last_good;
+	mount->totals = state->totals;
+	/* What has ended is in the totals already. */
+	if (session && session->state != STILL_ENDED) {
+		mount->totals.bytes_served += session->bytes_served;
+		mount->totals.bytes_verified += session->bytes_hashed;
+		mount->totals.damages += session->n_damaged;
 	}
-	return rc;
-}
-
-int fs_state_seal(struct fs_state *state, struct still_error *err)
-{
-	return still_session_seal(fs_state_serving(state), err);
+	mount->quiet_ns = still_sys_monotonic_ns() -
+	    atomic_load(&state->last_request_ns);
+	mount->lease_ns = state->lease_ns;
+	mount->stall_ns = state->stall_ns;
 }
 
 char *fs_state_live_text(struct fs_state *state, int live, size_t *ret_len)
 {
 	struct still_session_status session;
-	struct still_mount_status mount = {
-	    .mountpoint = state->mountpoint,
-	    .started_at_ns = state->started_at_ns,
-	    .pid = getpid(),
-	    .instance = &state->info,
-	};
-	bool has_session;
+	struct still_mount_status mount = {0};
 	char *text;
 
 	if (live == FS_LIVE_EVENTS)
 		return still_events_text(state->events, ret_len);
-	/* Under the lock, because a failed session may be replaced. */
+	/* Rendered under the lock, because sessions and records come and go. */
 	pthread_mutex_lock(&state->lock);
-	has_session = state->session != NULL;
-	if (has_session)
-		still_session_status(state->session, &session);
-	pthread_mutex_unlock(&state->lock);
-	if (has_session)
+	if (state->shown) {
+		still_session_status(state->shown->session, &session);
 		mount.session = &session;
+	}
+	fill_status(state, &mount);
 	text = live == FS_LIVE_STATUS ? still_status_text(&mount, ret_len)
+	    : live == FS_LIVE_METRICS ? still_metrics_text(&mount, ret_len)
 				      : still_status_json(&mount, ret_len);
-	if (has_session)
+	pthread_mutex_unlock(&state->lock);
+	if (mount.session)
 		still_session_status_clear(&session);
 	return text;
 }

@@ -14,6 +14,7 @@ const char *fs_live_name(enum fs_live live)
 	static const char *const names[FS_LIVE_COUNT] = {
 	    [FS_LIVE_STATUS] = "status",
 	    [FS_LIVE_STATUS_JSON] = "status.json",
+	    [FS_LIVE_METRICS] = "metrics",
 	    [FS_LIVE_EVENTS] = "events",
 	};
 

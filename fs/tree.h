@@ -12,9 +12,9 @@
  *	node epoch<<32 | i   entry i of the epoch's session; entry 0 is backup/
  *
  * An epoch is one session that could be seen, counted from 1 for each mount;
- * before anything is frozen backup/ belongs to the epoch to come, so that to
- * look at it begins nothing. A node of another epoch than the present one is
- * stale. Inode numbers are hashes of paths (struct still_entry).
+ * while none serves, backup/ belongs to the epoch to come, so that to look at
+ * it begins nothing. A node of another epoch than the present one is stale;
+ * epoch 0 is that of nobody. Inode numbers are hashes of paths (struct still_entry).
  *
  * Entries are constant, so the kernel need not be asked twice: long timeouts,
  * no bookkeeping of its forgets. Live files and backup/ itself have none.
@@ -39,6 +39,7 @@ enum fs_node {
 enum fs_live {
 	FS_LIVE_STATUS,
 	FS_LIVE_STATUS_JSON,
+	FS_LIVE_METRICS,
 	FS_LIVE_EVENTS,
 	FS_LIVE_COUNT
 };

@@ -14,9 +14,15 @@ set -u
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/stillfs-test.XXXXXX")
 src=$tmp/src
 mnt=$tmp/mnt
+state=$tmp/state
 log=$tmp/log
 mkdir "$src" "$mnt"
 chmod 755 "$tmp"
+# What a test does is remembered in its own state directory, and nowhere else.
+printf '#!/bin/sh\nexec %q -o state=%q "$@"\n' "$STILLFS" "$state" >"$tmp/stillfs"
+chmod 755 "$tmp/stillfs"
+program=$STILLFS
+STILLFS=$tmp/stillfs
 fs_pid=
 started=()
 

@@ -184,9 +184,12 @@ resized() {
 # --- The judges.
 
 start() {
+	local dir=$state
+	[ ${#user[@]} = 0 ] || dir=$spool/state
 	: >"$log"
 	"${user[@]}" "$STILLFS" "${1:-$src}" "$mnt" -f \
-		-o "spool=$spool,freeze_ms=1000${2:-}" >>"$log" 2>&1 7>&- 8>&- &
+		-o "spool=$spool,state=$dir,freeze_ms=1000${2:-}" \
+		>>"$log" 2>&1 7>&- 8>&- &
 	fs_pid=$!
 	wait_for 20 up_or_gone || fail "neither mounted nor refused"
 }

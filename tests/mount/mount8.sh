@@ -13,7 +13,9 @@ make_db "$src/app.db" 4096 50
 chmod 755 "$src"
 bin=$tmp/bin
 mkdir "$bin"
-ln -s "$(realpath "$STILLFS")" "$bin/stillfs"
+ln -s "$(realpath "$program")" "$bin/stillfs"
+# The default state directory, of this namespace.
+mount -t tmpfs none /var/lib || fail "no tmpfs"
 mount --bind "$bin" /usr/local/bin || fail "no mount namespace"
 export PATH=/usr/local/bin:$PATH
 
@@ -92,7 +94,8 @@ ok "by a line of fstab, as root"
 # An ordinary user: his own database, and his fusermount3.
 user=nobody
 as_user() { setpriv --reuid=$user --regid=nogroup --clear-groups env \
-	HOME="$tmp" PATH="$PATH" "$@"; }
+	HOME="$tmp/uhome" PATH="$PATH" "$@"; }
+mkdir "$tmp/uhome" && chown $user "$tmp/uhome"
 # As udev makes it on every installed system; fusermount3 opens it for the user.
 fuse_mode=$(stat -c %a /dev/fuse)
 chmod 666 /dev/fuse

@@ -92,9 +92,10 @@ refused 1 "engine \`oracle\`: is not one of" "$src" "$mnt" -o engine=oracle
 if [ "$(id -u nobody 2>/dev/null)" ]; then
 	as_nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 	chmod 755 "$tmp" "$src"
-	mkdir "$tmp/nmnt" && chown nobody "$tmp/nmnt"
+	mkdir "$tmp/nmnt" "$tmp/nstate" && chown nobody "$tmp/nmnt" "$tmp/nstate"
 	refused_nobody() {
-		as_nobody "$STILLFS" "$2" "$tmp/nmnt" 2>"$tmp/err" &&
+		as_nobody "$STILLFS" "$2" "$tmp/nmnt" \
+			-o "state=$tmp/nstate/state" 2>"$tmp/err" &&
 			fail "nobody mounted it"
 		grep -qF -- "$1" "$tmp/err" || fail "'$(cat "$tmp/err")' does not say '$1'"
 		ok "$1 (as another user)"

@@ -22,6 +22,8 @@ static void make_dir(const char *dir, const char *name)
 	assert_int_equal(mkdir(scratch_path(dir, name), 0755), 0);
 }
 
+static char state_dir[PATH_MAX];
+
 /* source/deep/er with a database in it, and an empty mnt */
 static int setup(void **state)
 {
@@ -30,6 +32,9 @@ static int setup(void **state)
 	*state = dir;
 	make_dir(dir, "mnt");
 	make_dir(dir, "source");
+	make_dir(dir, "state");
+	make_dir(dir, "state/deep");
+	snprintf(state_dir, sizeof(state_dir), "%s/state", dir);
 	make_dir(dir, "source/deep");
 	make_dir(dir, "source/deep/er");
 	return scratch_write(scratch_path(dir, "source/a.db"), "x", 1);
@@ -47,8 +52,8 @@ static void accepted(
 	struct still_error err = STILL_ERROR_INIT;
 	char *path = NULL;
 
-	if (fs_mountpoint_prepare(mountpoint, source, nonempty, &path, &err) !=
-	    0)
+	if (fs_mountpoint_prepare(
+		mountpoint, source, state_dir, nonempty, &path, &err) != 0)
 		fail_msg("%s", still_error_msg(&err));
 	assert_string_equal(path, want);
 	free(path);
@@ -60,8 +65,8 @@ static void refused(const char *mountpoint, const char *source, bool nonempty,
 	struct still_error err = STILL_ERROR_INIT;
 	char *path = NULL;
 
-	assert_int_equal(
-	    fs_mountpoint_prepare(mountpoint, source, nonempty, &path, &err),
+	assert_int_equal(fs_mountpoint_prepare(mountpoint, source, state_dir,
+			     nonempty, &path, &err),
 	    code);
 	assert_null(path);
 	assert_non_null(err.hint);
@@ -115,6 +120,10 @@ static void overlap(void **state)
 	    "lies above the source");
 	refused("/", scratch_path(dir, "source"), true, STILL_ERR_INVALID,
 	    "lies above the source");
+	refused(scratch_path(dir, "state/deep"), source, true,
+	    STILL_ERR_INVALID, "lies in the state directory");
+	refused(scratch_path(dir, "state"), source, true, STILL_ERR_INVALID,
+	    "is the state directory");
 	/* The directory of a single database holds its log, too. */
 	refused(scratch_path(dir, "source"), scratch_path(dir, "source/a.db"),
 	    true, STILL_ERR_INVALID, "lies above the source");

@@ -81,6 +81,9 @@ static void plain(void **state)
 	    options.version || options.force || options.nonempty ||
 	    options.allow_other || options.noexec || options.direct_io);
 	assert_int_equal(options.freeze_ms, STILL_FREEZE_MS_DEFAULT);
+	assert_null(options.state);
+	assert_int_equal(options.lease_s, 600);
+	assert_int_equal(options.stall_s, 6 * 60 * 60);
 	cores = sysconf(_SC_NPROCESSORS_ONLN);
 	assert_true(cores >= 1);
 	assert_int_equal(options.threads, cores < 4 ? cores : 4);
@@ -149,6 +152,8 @@ static void numbers(void **state)
 		uint32_t max;
 	} table[] = {
 	    {"freeze_ms", offsetof(struct fs_options, freeze_ms), 600000},
+	    {"lease", offsetof(struct fs_options, lease_s), 31622400},
+	    {"stall", offsetof(struct fs_options, stall_s), 31622400},
 	    {"threads", offsetof(struct fs_options, threads), 64},
 	};
 	static const char *const junk[] = {"x", "1x", "-1", "+1", " 1", "1 ",
@@ -459,7 +464,7 @@ static void help_lists_nothing_else(void **state)
 		line += name;
 		n++;
 	}
-	assert_int_equal(n, 12);
+	assert_int_equal(n, 15);
 	free(text);
 }
 

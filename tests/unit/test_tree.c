@@ -51,7 +51,8 @@ static void nodes(void **state)
 static void live_names(void **state)
 {
 	(void) state;
-	assert_int_equal(FS_LIVE_COUNT, 3);
+	assert_int_equal(FS_LIVE_COUNT, 4);
+	assert_string_equal(fs_live_name(FS_LIVE_METRICS), "metrics");
 	assert_string_equal(fs_live_name(FS_LIVE_STATUS), "status");
 	assert_string_equal(fs_live_name(FS_LIVE_STATUS_JSON), "status.json");
 	assert_string_equal(fs_live_name(FS_LIVE_EVENTS), "events");

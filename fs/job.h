@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job: what a client asked for and then polls: begin, commit, abort; and the end
+ * of a session that has been quiet for too long, which nobody asked for.
+ *
+ * One job is at work at a time, in a thread of its own, and one abort may wait
+ * behind it. Results are remembered for the last few.
+ *
+ * Threads: any. LOCK ORDER: jobs.lock is a leaf; it is not held while a job is
+ * at work.
+ */
+#ifndef FS_JOB_H
+#define FS_JOB_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "control.h"
+
+struct fs_state;
+
+enum fs_job_kind {
+	FS_JOB_BEGIN,
+	FS_JOB_BEGIN_COPY,
+	FS_JOB_COMMIT,
+	FS_JOB_ABORT,
+	FS_JOB_EXPIRE
+};
+
+struct fs_job {
+	uint64_t number; /* 0: none */
+	enum fs_job_kind kind;
+	enum still_job_state state;
+	int code; /* once it is done */
+	struct still_error err;
+	char session[STILL_SESSION_ID_BYTES]; /* that it was about */
+};
+
+#define FS_JOBS_KEPT 16
+
+struct fs_jobs {
+	struct fs_state *state;
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	struct fs_job jobs[FS_JOBS_KEPT]; /* a ring, by number */
+	uint64_t last;                    /* number */
+	uint64_t running;                 /* number; 0: none */
+	uint64_t waiting;                 /* likewise: an abort */
+	bool stopped;
+};
+
+void fs_jobs_init(struct fs_jobs *jobs, struct fs_state *state);
+
+/*
+ * Start one. A commit while one is at work, and an abort while one waits or
+ * works, are the same job. BUSY: another is at work. CANCELLED: the daemon is
+ * ending. `*ret_number` is for fs_jobs_look().
+ */
+int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,
+    uint64_t *ret_number, struct still_error *err);
+
+/* Is one at work? */
+bool fs_jobs_busy(struct fs_jobs *jobs);
+
+/* What is known of a job; false when it is not, or not any more. `ret` owns its
+ * error. */
+bool fs_jobs_look(struct fs_jobs *jobs, uint64_t number, struct fs_job *ret);
+
+/* What is at work must be told to give up by other means; then this waits for
+ * it, and nothing is started any more. */
+void fs_jobs_stop(struct fs_jobs *jobs);
+
+void fs_jobs_release(struct fs_jobs *jobs);
+
+#endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * turns: how sessions follow one another: begin, commit, abort, expire, end.
+ * Whoever changes which session is shown has the turn.
+ */
+#include "config.h"
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "fs/state.h"
+#include "fs/tree.h"
+
+void fs_state_recall(struct fs_state *state)
+{
+	struct still_record_filter filter = {
+	    .source = state->info.source, .committed = true, .limit = 1};
+	struct still_record *committed = NULL;
+	struct still_record *good = NULL;
+	size_t n_committed = 0;
+	size_t n_good = 0;
+
+	/* What cannot be had now is told as before. */
+	if (still_catalog_list(
+		state->catalog, &filter, &committed, &n_committed, NULL) < 0)
+		return;
+	filter.committed = false;
+	filter.good = true;
+	if (still_catalog_list(state->catalog, &filter, &good, &n_good, NULL) <
+	    0) {
+		still_records_free(committed, n_committed);
+		return;
+	}
+	pthread_mutex_lock(&state->lock);
+	still_records_free(
+	    state->last_committed, state->last_committed != NULL);
+	still_records_free(state->last_good, state->last_good != NULL);
+	state->last_committed = committed;
+	state->last_good = good;
+	pthread_mutex_unlock(&state->lock);
+}
+
+void fs_state_cancel(struct fs_state *state)
+{
+	/* Under the lock, because a session may be replaced. */
+	pthread_mutex_lock(&state->lock);
+	state->ending = true;
+	if (state->shown)
+		still_session_cancel(state->shown->session);
+	pthread_mutex_unlock(&state->lock);
+}
+
+void fs_state_give_up(struct fs_state *state)
+{
+	struct still_session_status status;
+
+	pthread_mutex_lock(&state->lock);
+	if (state->shown) {
+		still_session_status(state->shown->session, &status);
+		if (status.state == STILL_PREPARING)
+			state->given_up = true;
+		if (status.state != STILL_ENDED)
+			still_session_cancel(state->shown->session);
+		still_session_status_clear(&status);
+	}
+	pthread_mutex_unlock(&state->lock);
+}
+
+/* ---- begin --------------------------------------------------------------- */
+
+/* Put a new session in the place of the last one. */
+static struct still_session *replace(struct fs_state *state)
+{
+	struct fs_shown *shown = calloc(1, sizeof(*shown));
+	struct fs_shown *last;
+
+	if (!shown)
+		return NULL;
+	shown->session = still_session_new(state->instance, state->events);
+	if (!shown->session) {
+		free(shown);
+		return NULL;
+	}
+	/* Somebody may be at the last one: one user more, who gives it back. */
+	last = fs_state_get_any(state);
+	pthread_mutex_lock(&state->lock);
+	shown->epoch = state->epoch;
+	state->shown = shown;
+	state->given_up = false;
+	if (state->ending)
+		still_session_cancel(shown->session);
+	pthread_mutex_unlock(&state->lock);
+	fs_state_put(state, last);
+	return shown->session;
+}
+
+/* With the turn. */
+static int begin(struct fs_state *state, enum still_session_kind kind,
+    struct still_error *err)
+{
+	int64_t time_s = fs_state_backup_time(state);
+	struct still_session *session = replace(state);
+	int rc;
+
+	if (!session)
+		return still_error_nomem(err);
+	rc = still_session_begin(session, kind, time_s, err);
+	if (rc < 0)
+		return rc;
+	fs_state_touch(state);
+	pthread_mutex_lock(&state->lock);
+	state->serving = true;
+	pthread_mutex_unlock(&state->lock);
+	return 0;
+}
+
+static bool is_serving(struct fs_state *state)
+{
+	struct fs_shown *shown = fs_state_get(state);
+
+	fs_state_put(state, shown);
+	return shown != NULL;
+}
+
+int fs_state_begin(struct fs_state *state, struct still_error *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&state->turn);
+	if (!is_serving(state))
+		rc = begin(state, STILL_FULL, err);
+	pthread_mutex_unlock(&state->turn);
+	return rc;
+}
+
+int fs_state_begin_kind(struct fs_state *state, enum still_session_kind kind,
+    struct still_error *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&state->turn);
+	if (is_serving(state))
+		rc = still_error_set(err, STILL_ERR_BUSY, 0,
+		    "Commit it, abort it, or wait until it ends.",
+		    "mount `%s`: has a session already", state->mountpoint);
+	else
+		rc = begin(state, kind, err);
+	pthread_mutex_unlock(&state->turn);
+	return rc;
+}
+
+int fs_state_seal(struct fs_state *state, struct still_error *err)
+{
+	struct fs_shown *shown = fs_state_get(state);
+	int rc;
+
+	if (!shown)
+		return still_error_set(err, STILL_ERR_STALE, 0, NULL,
+		    "mount `%s`: the session is over", state->mountpoint);
+	rc = still_session_seal(shown->session, err);
+	fs_state_put(state, shown);
+	return rc;
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+/* What the kernel has of a session that is over: its names, so that paths lead
+ * to us again, and its bytes, so that who has a file open learns of it. Not from
+ * a handler, and without a lock: the kernel may ask us meanwhile. */
+static void forget_in_kernel(
+    struct fs_state *state, const struct fs_shown *shown)
+{
+	const struct still_entry *entries;
+	uint32_t n;
+
+	if (!state->fuse)
+		return;
+	fuse_lowlevel_notify_inval_entry(
+	    state->fuse, FS_NODE_ROOT, FS_BACKUP, strlen(FS_BACKUP));
+	entries = still_session_entries(shown->session, &n);
+	for (uint32_t i = 0; i < n; i++)
+		if (entries[i].kind == STILL_FILE && entries[i].size_bytes)
+			fuse_lowlevel_notify_inval_inode(
+			    state->fuse, fs_node_of(shown->epoch, i), 0, 0);
+}
+
+/* Under the lock: what will be asked about a session that is over. */
+static void account(struct fs_state *state, struct still_session *session)
+{
+	struct still_session_status status;
+
+	still_session_status(session, &status);
+	state->totals.bytes_served += status.bytes_served;
+	state->totals.bytes_verified += status.bytes_hashed;
+	state->totals.damages += status.n_damaged;
+	state->totals.sessions[status.outcome]++;
+	/* Committed unread is a verdict too. */
+	if (status.bytes_served || status.outcome == STILL_COMMITTED) {
+		memcpy(state->last_served, status.id, sizeof(status.id));
+		state->last_served_outcome = status.outcome;
+		still_outcome_text(&status, state->last_served_text);
+	}
+	still_session_status_clear(&status);
+}
+
+/* With the turn, and a user of `shown`: its session has ended. */
+static void retire(struct fs_state *state, const struct fs_shown *shown)
+{
+	pthread_mutex_lock(&state->lock);
+	state->serving = false;
+	state->had_session = true;
+	state->epoch++;
+	state->backup_time_s = 0;
+	account(state, shown->session);
+	pthread_mutex_unlock(&state->lock);
+	forget_in_kernel(state, shown);
+	fs_state_recall(state);
+}
+
+static bool has_ended(struct still_session *session)
+{
+	struct still_session_status status;
+	bool ended;
+
+	still_session_status(session, &status);
+	ended = status.state == STILL_ENDED;
+	still_session_status_clear(&status);
+	return ended;
+}
+
+/* With the turn. What was copied may still be committed. */
+static int commit_last(struct fs_state *state, struct still_error *err)
+{
+	struct fs_shown *shown = fs_state_get_any(state);
+	int rc;
+
+	if (!shown)
+		return still_error_set(err, STILL_ERR_PROTO, 0,
+		    "Copy backup/ first, or `stillctl begin` a session.",
+		    "mount `%s`: there is no session to commit",
+		    state->mountpoint);
+	rc = still_session_commit(shown->session, err);
+	fs_state_put(state, shown);
+	if (rc == 0)
+		fs_state_recall(state);
+	return rc;
+}
+
+int fs_state_commit(struct fs_state *state, struct still_error *err)
+{
+	struct fs_shown *shown;
+	int rc;
+
+	pthread_mutex_lock(&state->turn);
+	shown = fs_state_get(state);
+	if (shown) {
+		rc = still_session_commit(shown->session, err);
+		if (has_ended(shown->session))
+			retire(state, shown);
+		fs_state_put(state, shown);
+	} else {
+		rc = commit_last(state, err);
+	}
+	pthread_mutex_unlock(&state->turn);
+	return rc;
+}
+
+int fs_state_abort(struct fs_state *state, struct still_error *err)
+{
+	struct fs_shown *shown;
+	bool given_up;
+
+	pthread_mutex_lock(&state->turn);
+	shown = fs_state_get(state);
+	if (shown) {
+		still_session_end(shown->session, STILL_END_ABORT);
+		retire(state, shown);
+	}
+	fs_state_put(state, shown);
+	pthread_mutex_lock(&state->lock);
+	given_up = state->given_up;
+	state->given_up = false;
+	pthread_mutex_unlock(&state->lock);
+	pthread_mutex_unlock(&state->turn);
+	if (shown || given_up)
+		return 0;
+	return still_error_set(err, STILL_ERR_PROTO, 0, NULL,
+	    "mount `%s`: there is no session to abort", state->mountpoint);
+}
+
+/* ---- quiet sessions ------------------------------------------------------ */
+
+static int64_t quiet_limit_ns(
+    const struct fs_state *state, struct still_session *session)
+{
+	struct still_session_status status;
+	int64_t limit_ns = state->stall_ns;
+
+	still_session_status(session, &status);
+	/* Nobody has come, or nobody will: everything was served. */
+	if (status.bytes_served == 0 || status.covered)
+		limit_ns = state->lease_ns;
+	if (status.sealing || status.committing)
+		limit_ns = INT64_MAX;
+	still_session_status_clear(&status);
+	return limit_ns;
+}
+
+bool fs_state_is_expired(struct fs_state *state)
+{
+	struct fs_shown *shown = fs_state_get(state);
+	int64_t quiet_ns = still_sys_monotonic_ns() -
+	    atomic_load(&state->last_request_ns);
+	bool expired = shown &&
+	    quiet_ns >= quiet_limit_ns(state, shown->session);
+
+	fs_state_put(state, shown);
+	return expired;
+}
+
+int fs_state_expire(struct fs_state *state, struct still_error *err)
+{
+	struct fs_shown *shown = NULL;
+
+	(void) err;
+	pthread_mutex_lock(&state->turn);
+	if (fs_state_is_expired(state))
+		shown = fs_state_get(state);
+	if (shown) {
+		still_events_add(state->events, STILL_LEVEL_INFO,
+		    "session-quiet", "mountpoint", state->mountpoint, NULL);
+		still_session_end(shown->session, STILL_END_DONE);
+		retire(state, shown);
+	}
+	fs_state_put(state, shown);
+	pthread_mutex_unlock(&state->turn);
+	return 0;
+}
+
+void fs_state_end(struct fs_state *state, enum still_end how)
+{
+	struct fs_shown *shown;
+
+	pthread_mutex_lock(&state->turn);
+	shown = fs_state_get(state);
+	if (shown) {
+		still_session_end(shown->session, how);
+		pthread_mutex_lock(&state->lock);
+		state->serving = false;
+		account(state, shown->session);
+		pthread_mutex_unlock(&state->lock);
+	}
+	fs_state_put(state, shown);
+	pthread_mutex_unlock(&state->turn);
+}

@@ -153,6 +153,16 @@ int fs_state_begin_kind(struct fs_state *state, enum still_session_kind kind,
 	return rc;
 }
 
+static bool is_ending(struct fs_state *state)
+{
+	bool ending;
+
+	pthread_mutex_lock(&state->lock);
+	ending = state->ending;
+	pthread_mutex_unlock(&state->lock);
+	return ending;
+}
+
 int fs_state_seal(struct fs_state *state, struct still_error *err)
 {
 	struct fs_shown *shown = fs_state_get(state);
@@ -163,6 +173,11 @@ int fs_state_seal(struct fs_state *state, struct still_error *err)
 		    "mount `%s`: the session is over", state->mountpoint);
 	rc = still_session_seal(shown->session, err);
 	fs_state_put(state, shown);
+	/* Who waits for the list of a session that is given up is told so; that
+	 * the daemon ends is another matter. */
+	if (rc == STILL_ERR_CANCELLED && !is_ending(state))
+		return still_error_set(err, STILL_ERR_LOST, 0, NULL,
+		    "mount `%s`: the session was given up", state->mountpoint);
 	return rc;
 }
 

@@ -82,7 +82,7 @@ user_mnt=$tmp/umnt
 mkdir "$user_mnt"
 cat >"$tmp/fstab" <<-EOF
 	$src $mnt fuse.stillfs ro,noauto,nofail,x-systemd.automount 0 0
-	$src $user_mnt fuse.stillfs noauto,user,x-gvfs-hide 0 0
+	$src $user_mnt fuse.stillfs noauto,user,x-gvfs-hide,state=$tmp/uhome/state 0 0
 EOF
 mount --bind "$tmp/fstab" /etc/fstab || fail "fstab"
 mount "$mnt" || fail "by a line of fstab"

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/sys.h"
+#include "core/account.h"
 #include "core/manifest.h"
 #include "core/session.h"
 #include "core/spool.h"
@@ -227,9 +228,11 @@ int still_session_begin(struct still_session *session,
 		    &builder, info.dir_mode, info.uid, info.gid, err);
 	if (rc == 0) {
 		rc = build(session, &info, dir_time_s, &builder, err);
-		if (rc == 0)
+		if (rc == 0) {
 			tell_frozen(
 			    session, still_sys_monotonic_ns() - start_ns);
+			still_account_logs(session, builder.databases);
+		}
 		still_builder_release(&builder);
 	}
 	if (rc == 0 && atomic_load(&session->cancel))

@@ -89,6 +89,16 @@ bool still_coverage_whole(
 	    coverage->ranges[0].to_bytes >= size_bytes;
 }
 
+uint64_t still_coverage_bytes(const struct still_coverage *coverage)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < coverage->n; i++)
+		bytes += coverage->ranges[i].to_bytes -
+		    coverage->ranges[i].from_bytes;
+	return bytes;
+}
+
 void still_coverage_release(struct still_coverage *coverage)
 {
 	free(coverage->ranges);

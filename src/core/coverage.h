@@ -37,6 +37,9 @@ uint64_t still_coverage_add(
 bool still_coverage_whole(
     const struct still_coverage *coverage, uint64_t size_bytes);
 
+/* How many bytes the list has. */
+uint64_t still_coverage_bytes(const struct still_coverage *coverage);
+
 void still_coverage_release(struct still_coverage *coverage);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "core/account.h"
 #include "core/session.h"
 
 /* How a session may end: as its caller says, or by a commit. */
@@ -94,6 +95,7 @@ static void let_go(struct still_session *session, enum still_outcome outcome)
 	pthread_mutex_lock(&session->lock);
 	session->pinned_since_ns = 0;
 	pthread_mutex_unlock(&session->lock);
+	still_account_short(session);
 	tell_end(session);
 }
 

@@ -14,7 +14,8 @@
 #include "base/sys.h"
 #include "still.h"
 
-#define LINES_MAX 4096
+/* Two for each file of a set, and some. */
+#define LINES_MAX 16384
 
 struct still_events {
 	pthread_mutex_t lock;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "core/account.h"
 #include "core/session.h"
 
 #define PIECE_BYTES ((size_t) 128 * 1024)
@@ -145,14 +146,20 @@ static void cover(struct still_session *session, uint32_t index,
 	const struct still_entry *entry = &session->snapshot.entries[index];
 	struct still_tracked *tracked = &session->tracked[index];
 	bool now_whole = false;
+	bool first;
 	uint64_t fresh;
 
 	pthread_mutex_lock(&tracked->lock);
+	first = tracked->coverage.n == 0;
 	fresh = still_coverage_add(
 	    &tracked->coverage, off_bytes, off_bytes + len);
 	if (!tracked->whole &&
 	    still_coverage_whole(&tracked->coverage, entry->size_bytes))
 		now_whole = tracked->whole = true;
+	if (first && fresh)
+		still_account_begin(session, index);
+	if (now_whole)
+		still_account_whole(session, index);
 	pthread_mutex_unlock(&tracked->lock);
 	if (!fresh && !now_whole)
 		return;

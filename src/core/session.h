@@ -7,7 +7,8 @@
  *	    -> a file's digest -> the catalog's -> lock
  * `use` keeps the snapshot and the engine's objects alive under readers; `lock`
  * guards what changes while serving and is never held across a call that may
- * block. A file's coverage is guarded by its own lock, a leaf.
+ * block. A file's coverage is guarded by its own lock, a leaf but for the event
+ * log's: the events of one file are told in their order.
  *
  * WHAT A READ MAY SAY. A session begins whole and can only get worse: doomed
  * (damage was found: the damaged range is EIO, the seal is EIO, the rest stays

@@ -44,6 +44,7 @@ static void table(void **state)
 	    {UINT64_MAX - 1, UINT64_MAX, 1, 3, 100},
 	};
 	struct still_coverage coverage = {0};
+	uint64_t total = 0;
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -51,6 +52,8 @@ static void table(void **state)
 			steps[i].fresh ||
 		    coverage.n != steps[i].n)
 			fail_msg("step %zu", i);
+		total += steps[i].fresh;
+		assert_true(still_coverage_bytes(&coverage) == total);
 		assert_true(still_coverage_whole(&coverage, steps[i].size));
 		assert_false(
 		    still_coverage_whole(&coverage, steps[i].size + 1));
@@ -65,6 +68,7 @@ static void empty(void **state)
 	struct still_coverage coverage = {0};
 
 	(void) state;
+	assert_int_equal(still_coverage_bytes(&coverage), 0);
 	assert_true(still_coverage_whole(&coverage, 0));
 	assert_false(still_coverage_whole(&coverage, 1));
 	still_coverage_release(&coverage);

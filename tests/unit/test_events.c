@@ -16,7 +16,7 @@
 #include "tests/unit/scratch.h"
 
 /* As the log says of itself: this many lines are kept. */
-#define LINES_MAX 4096
+#define LINES_MAX 16384
 
 struct seen {
 	pthread_mutex_t lock;

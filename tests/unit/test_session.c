@@ -38,6 +38,9 @@ static void see(void *arg, enum still_level level, const char *line)
 	const char *name = strchr(line, ' ') + 1;
 
 	(void) level;
+	/* What is told of single files has a test of its own. */
+	if (strncmp(name, "file-", 5) == 0 || strncmp(name, "log-", 4) == 0)
+		return;
 	pthread_mutex_lock(&f->lock);
 	if (strlen(f->seen) + strcspn(name, " ") + 2 < sizeof(f->seen)) {
 		strncat(f->seen, name, strcspn(name, " "));

@@ -17,11 +17,15 @@
 
 #include "base/json.h"
 #include "base/sys.h"
+#include "core/catalog.h"
 #include "core/instance.h"
 #include "core/snapshot.h"
 
 #define DATA_PREFIX "data/"
 #define NS_PER_MS 1000000
+
+/* What others are told who come meanwhile, instead of a session's name. */
+#define HOLDER_ID "check"
 
 struct trial {
 	const struct still_options *options;
@@ -295,6 +299,31 @@ static int try_freeze(struct trial *trial, struct still_instance *instance,
 	return rc == 0 ? 0 : still_error_nomem(err);
 }
 
+/* A session that has the instance is not disturbed, nor one begun meanwhile. */
+static int try_alone(struct trial *trial, struct still_instance *instance,
+    struct still_error *err)
+{
+	const struct still_preflight *preflight = trial->preflight;
+	struct still_catalog *catalog = trial->options->catalog;
+	struct still_lock lock = STILL_LOCK_INIT;
+	struct still_error why = STILL_ERROR_INIT;
+	int rc = 0;
+
+	if (catalog &&
+	    still_catalog_check_source(catalog, preflight->source, &why) < 0) {
+		find_error(trial, preflight->source, &why);
+		still_error_clear(&why);
+		return 0;
+	}
+	if (catalog)
+		rc = still_catalog_lock(catalog, preflight->engine,
+		    preflight->source, HOLDER_ID, NULL, &lock, err);
+	if (rc == 0)
+		rc = try_freeze(trial, instance, err);
+	still_catalog_unlock(&lock);
+	return rc;
+}
+
 static int note_instance(struct still_preflight *preflight,
     struct still_instance *instance, struct still_error *err)
 {
@@ -330,7 +359,7 @@ static int look(struct trial *trial, const struct still_engine *engine,
 	}
 	rc = note_instance(preflight, instance, err);
 	if (rc == 0)
-		rc = try_freeze(trial, instance, err);
+		rc = try_alone(trial, instance, err);
 	still_instance_detach(instance);
 	return rc;
 }

@@ -199,6 +199,27 @@ static void no_spool(void **state)
 	    "spool `/nonexistent/spool`: No such file", "spool=");
 }
 
+/* What would be backed up is what says so. */
+static void state_in_the_source(void **state)
+{
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+
+	make(f, "a.db", "WAL");
+	if (still_catalog_open(scratch_path(f->dir, "state"), true,
+		&f->options.catalog, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	look(f);
+	assert_finding(f, STILL_LEVEL_ERROR, f->dir,
+	    "holds the state directory", "state=");
+	assert_int_equal(f->found.n_databases, 0);
+	/* The database beside it is none of its business. */
+	look_at(f, scratch_path(f->dir, "a.db"));
+	assert_nothing_worse_than(f, STILL_LEVEL_INFO);
+	assert_true(database(f, "a.db")->frozen);
+	still_catalog_close(f->options.catalog);
+}
+
 /* ---- what cannot be frozen ----------------------------------------------- */
 
 static void locked(void **state)
@@ -390,6 +411,7 @@ int main(int argc, char **argv)
 	    TEST(looked_into),
 	    TEST(nothing_there),
 	    TEST(no_spool),
+	    TEST(state_in_the_source),
 	    TEST(locked),
 	    TEST(encrypted),
 	    TEST(hot_journal),

@@ -8,10 +8,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/sys.h"
+#include "core/catalog.h"
 #include "core/preflight.h"
 #include "tests/lib/fake_engine.h"
 #include "tests/unit/scratch.h"
@@ -269,6 +271,89 @@ static void freeze_is_long(void **state)
 	    "Nothing can be read before");
 }
 
+/* ---- beside a session ---------------------------------------------------- */
+
+static struct still_catalog *open_catalog(char *dir)
+{
+	struct still_catalog *catalog = NULL;
+	struct still_error err = STILL_ERROR_INIT;
+
+	if (still_catalog_open(dir, true, &catalog, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	return catalog;
+}
+
+static void session_has_it(void **state)
+{
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_lock lock = STILL_LOCK_INIT;
+	char *dir = scratch_make();
+
+	f->options.catalog = open_catalog(dir);
+	assert_int_equal(still_catalog_lock(f->options.catalog, "fake",
+			     "fake:x", "id-1", "/mnt/x", &lock, NULL),
+	    0);
+	assert_int_equal(still_preflight_engine(&still_engine_fake, "fake:x",
+			     &f->options, &f->found, &err),
+	    STILL_ERR_BUSY);
+	assert_non_null(strstr(still_error_msg(&err), "/mnt/x"));
+	still_error_clear(&err);
+	/* It is undisturbed. */
+	assert_int_equal(atomic_load(&still_fake.n_freeze), 0);
+	still_catalog_unlock(&lock);
+	still_preflight_release(&f->found);
+	still_fake_reset();
+	look(f);
+	assert_int_equal(f->found.n_findings, 0);
+	assert_int_equal(f->found.n_databases, 3);
+	/* What was taken is given back, and nothing is remembered. */
+	assert_int_equal(still_catalog_lock(f->options.catalog, "fake",
+			     "fake:x", "id-2", NULL, &lock, NULL),
+	    0);
+	still_catalog_unlock(&lock);
+	still_catalog_close(f->options.catalog);
+	scratch_remove(dir);
+}
+
+static void *look_slowly(void *arg)
+{
+	look(arg);
+	return NULL;
+}
+
+/* Nor does one begin in the middle of a look. */
+static void looker_has_it(void **state)
+{
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_lock lock = STILL_LOCK_INIT;
+	struct still_record *records = NULL;
+	char *dir = scratch_make();
+	pthread_t thread;
+	size_t n = 99;
+
+	f->options.catalog = open_catalog(dir);
+	still_fake_gate_close(&still_fake.freeze_gate);
+	assert_int_equal(pthread_create(&thread, NULL, look_slowly, f), 0);
+	still_fake_gate_await(&still_fake.freeze_gate);
+	assert_int_equal(still_catalog_lock(f->options.catalog, "fake",
+			     "fake:x", "id-1", NULL, &lock, &err),
+	    STILL_ERR_BUSY);
+	still_error_clear(&err);
+	still_fake_gate_open(&still_fake.freeze_gate);
+	pthread_join(thread, NULL);
+	assert_int_equal(f->found.n_databases, 3);
+	assert_int_equal(
+	    still_catalog_list(f->options.catalog,
+		&(struct still_record_filter){0}, &records, &n, NULL),
+	    0);
+	assert_int_equal(n, 0);
+	still_records_free(records, n);
+	still_catalog_close(f->options.catalog);
+	scratch_remove(dir);
+}
+
 /* ---- no memory ----------------------------------------------------------- */
 
 static void no_memory(void **state)
@@ -298,6 +383,8 @@ int main(void)
 	    TEST(checks),
 	    TEST(writers_wait),
 	    TEST(freeze_is_long),
+	    TEST(session_has_it),
+	    TEST(looker_has_it),
 	    TEST(no_memory),
 	};
 

@@ -33,13 +33,13 @@ static int open_locks(
 {
 	if (create && mkdirat(catalog->dirfd, LOCKS_NAME, 0700) != 0 &&
 	    errno != EEXIST)
-		return still_error_sys(
-		    err, errno, NULL, "locks in `%s`", catalog->dir);
+		return still_statedir_failed(
+		    errno, "directory of locks in", catalog->dir, err);
 	catalog->locks_fd = openat(catalog->dirfd, LOCKS_NAME,
 	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (catalog->locks_fd < 0 && (create || errno != ENOENT))
-		return still_error_sys(
-		    err, errno, NULL, "locks in `%s`", catalog->dir);
+		return still_statedir_failed(
+		    errno, "directory of locks in", catalog->dir, err);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "core/holder.h"
 #include "core/stamp.h"
+#include "core/statedir.h"
 #include "core/store.h"
 
 /* ---- locks --------------------------------------------------------------- */
@@ -71,8 +72,8 @@ int still_claim_take(struct still_catalog *catalog, const char *engine,
 	int rc;
 
 	if (catalog->locks_fd < 0)
-		return still_error_sys(
-		    err, ENOENT, NULL, "locks in `%s`", catalog->dir);
+		return still_statedir_failed(
+		    ENOENT, "directory of locks in", catalog->dir, err);
 	rc = name_lock(engine, source, &name, err);
 	if (rc == 0)
 		rc = still_holder_take(

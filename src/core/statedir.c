@@ -15,6 +15,17 @@ static const char hint[] =
     "Name another directory with `state=`; it must be yours, and closed to "
     "others (`chmod 700`).";
 
+int still_statedir_failed(
+    int sys_errno, const char *what, const char *path, struct still_error *err)
+{
+	return still_error_sys(err, sys_errno,
+	    sys_errno == ENOENT
+		? "No session was ever recorded there; if some were, name the "
+		  "directory with `state=`."
+		: hint,
+	    "%s `%s`", what, path);
+}
+
 char *still_statedir_default(const char *name)
 {
 	const char *state = getenv("XDG_STATE_HOME");
@@ -89,8 +100,8 @@ static int check(int fd, const char *path, struct still_error *err)
 	struct stat st;
 
 	if (fstat(fd, &st) != 0)
-		return still_error_sys(
-		    err, errno, hint, "state directory `%s`", path);
+		return still_statedir_failed(
+		    errno, "state directory", path, err);
 	if (st.st_uid != geteuid())
 		return still_error_set(err, STILL_ERR_ACCESS, EACCES, hint,
 		    "state directory `%s`: belongs to user %u, and this is "
@@ -117,8 +128,7 @@ static int open_resolved(
 		rc = still_error_set(err, STILL_ERR_INVALID, ENOTDIR, hint,
 		    "state directory `%s`: not a directory", path);
 	else if (fd < 0)
-		rc = still_error_sys(
-		    err, errno, hint, "state directory `%s`", path);
+		rc = still_statedir_failed(errno, "state directory", path, err);
 	if (rc == 0)
 		rc = check(fd, real, err);
 	if (rc < 0) {
@@ -148,8 +158,7 @@ int still_statedir_open(const char *path, bool create, char **ret_path,
 		rc = still_statedir_make(path);
 	/* What is in the way is told better below. */
 	if (rc < 0 && rc != -ENOTDIR)
-		rc = still_error_sys(
-		    err, -rc, hint, "state directory `%s`", path);
+		rc = still_statedir_failed(-rc, "state directory", path, err);
 	else
 		rc = open_resolved(path, ret_path, ret_fd, err);
 	free(standard);

@@ -32,4 +32,9 @@ int still_statedir_make(const char *path);
 int still_statedir_open(const char *path, bool create, char **ret_path,
     int *ret_fd, struct still_error *err);
 
+/* Fill `err`: `what` (a word) at `path`, which is in a state directory, cannot
+ * be had. */
+int still_statedir_failed(
+    int sys_errno, const char *what, const char *path, struct still_error *err);
+
 #endif

@@ -12,6 +12,10 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "base/sys.h"
+#include "core/statedir.h"
+
+#define BUSY_WAIT_MS 2
 
 /* A number that is 0 has not happened yet, or is not known. */
 static const char schema[] =
@@ -96,6 +100,10 @@ int still_store_failed(
 		    "catalog `%s`: another process has been writing to it for "
 		    "a second",
 		    catalog->file);
+	/* Our own words are right, so it is the schema that is not. */
+	case SQLITE_ERROR:
+		return still_store_damaged(
+		    catalog, sqlite3_errmsg(catalog->conn), err);
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return still_store_damaged(catalog, text, err);
@@ -132,13 +140,7 @@ int still_store_prepare(struct still_catalog *catalog, const char *sql,
 {
 	int rc = sqlite3_prepare_v2(catalog->conn, sql, -1, ret, NULL);
 
-	if (rc == SQLITE_OK)
-		return 0;
-	/* Our own words are right, so it is the schema that is not. */
-	if (rc == SQLITE_ERROR)
-		return still_store_damaged(
-		    catalog, sqlite3_errmsg(catalog->conn), err);
-	return still_store_failed(catalog, rc, err);
+	return rc == SQLITE_OK ? 0 : still_store_failed(catalog, rc, err);
 }
 
 int still_store_step(
@@ -294,6 +296,18 @@ static void be_frugal(void)
 	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
 }
 
+/* SQLite's own handler sleeps for up to 100 ms at a time: beside two who write
+ * without a pause, a reader would look some twenty times in its second, and
+ * might not find the gap. */
+static int wait_for_lock(void *arg, int n_waits)
+{
+	(void) arg;
+	if (n_waits * BUSY_WAIT_MS >= STILL_STORE_BUSY_MS)
+		return 0;
+	still_sys_sleep_ns(BUSY_WAIT_MS * INT64_C(1000000));
+	return 1;
+}
+
 static int connect_store(
     struct still_catalog *catalog, bool create, struct still_error *err)
 {
@@ -309,7 +323,7 @@ static int connect_store(
 	if (rc != SQLITE_OK)
 		return still_store_failed(catalog, rc, err);
 	sqlite3_extended_result_codes(catalog->conn, 1);
-	sqlite3_busy_timeout(catalog->conn, STILL_STORE_BUSY_MS);
+	sqlite3_busy_handler(catalog->conn, wait_for_lock, NULL);
 	sqlite3_db_config(catalog->conn, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(
 	    catalog->conn, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -404,8 +418,8 @@ static int make_tables(struct still_catalog *catalog, struct still_error *err)
 	rc = still_store_finish(catalog, rc, err);
 	/* Journals get the mode of their database. */
 	if (rc == 0 && fchmodat(catalog->dirfd, STILL_STORE_NAME, 0600, 0) != 0)
-		rc = still_error_sys(
-		    err, errno, NULL, "catalog `%s`", catalog->file);
+		rc = still_statedir_failed(
+		    errno, "catalog", catalog->file, err);
 	return rc;
 }
 
@@ -418,8 +432,8 @@ static int check_file(
 		AT_SYMLINK_NOFOLLOW) != 0) {
 		if (errno == ENOENT && create)
 			return 0;
-		return still_error_sys(
-		    err, errno, NULL, "catalog `%s`", catalog->file);
+		return still_statedir_failed(
+		    errno, "catalog", catalog->file, err);
 	}
 	if (!S_ISREG(st.st_mode))
 		return still_error_set(err, STILL_ERR_INVALID, 0,
@@ -445,14 +459,18 @@ int still_store_open(
 	if (rc == 0 && is_new(&marks)) {
 		/* Whoever made the file has not come far. */
 		if (!create)
-			return still_error_set(err, STILL_ERR_NOTFOUND, ENOENT,
-			    NULL, "catalog `%s`: is empty", catalog->file);
+			return still_statedir_failed(
+			    ENOENT, "catalog", catalog->file, err);
 		rc = make_tables(catalog, err);
 		if (rc == 0)
 			rc = look(catalog, &marks, err);
 	}
 	if (rc == 0)
 		rc = check_marks(catalog, &marks, err);
+	/* Are all of them there? */
+	if (rc == 0)
+		rc = still_store_run(catalog, err,
+		    "SELECT 1 FROM instance, session, file, path LIMIT 0", "");
 	return rc;
 }
 

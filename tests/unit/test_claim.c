@@ -377,7 +377,7 @@ static void other_engine(void **state)
 
 /* ---- at once ------------------------------------------------------------- */
 
-#define ROUNDS 400
+#define ROUNDS 3000
 
 struct arena {
 	atomic_int inside;

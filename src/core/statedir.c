@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +27,28 @@ int still_statedir_failed(
 	    "%s `%s`", what, path);
 }
 
+/* mount(8) clears the environment of who may mount by a line of fstab, and its
+ * helper sets HOME to that of root: one that is another user's is not believed. */
+static int below_home(char **ret, const char *slash, const char *name)
+{
+	const char *home = getenv("HOME");
+	struct passwd *entry = NULL;
+	struct passwd room;
+	char text[4096];
+	struct stat st;
+
+	if (!home || *home != '/')
+		return -1;
+	if (stat(home, &st) == 0 && st.st_uid != geteuid() &&
+	    getpwuid_r(geteuid(), &room, text, sizeof(text), &entry) == 0 &&
+	    entry)
+		home = entry->pw_dir;
+	return asprintf(ret, "%s/.local/state/stillfs%s%s", home, slash, name);
+}
+
 char *still_statedir_default(const char *name)
 {
 	const char *state = getenv("XDG_STATE_HOME");
-	const char *home = getenv("HOME");
 	const char *slash = name ? "/" : "";
 	char *path = NULL;
 	int rc = -1;
@@ -40,9 +59,8 @@ char *still_statedir_default(const char *name)
 		rc = asprintf(&path, "/var/lib/stillfs%s%s", slash, name);
 	else if (state && *state == '/')
 		rc = asprintf(&path, "%s/stillfs%s%s", state, slash, name);
-	else if (home && *home == '/')
-		rc = asprintf(
-		    &path, "%s/.local/state/stillfs%s%s", home, slash, name);
+	else
+		rc = below_home(&path, slash, name);
 	return rc < 0 ? NULL : path;
 }
 

@@ -333,6 +333,11 @@ static void by_default(void **state)
 	assert_string_equal(still_catalog_dir(f->catalog),
 	    scratch_path(f->dir, "home/.local/state/stillfs"));
 	close_it(f);
+	/* Another user's, as mount(8) leaves it: that of the password file. */
+	setenv("HOME", "/", 1);
+	if (geteuid() == 65534)
+		refused_as(f, NULL, true, STILL_ERR_ACCESS,
+		    "/nonexistent/.local/state/stillfs`: Permission denied");
 	unsetenv("HOME");
 	refused_as(f, NULL, true, STILL_ERR_INVALID,
 	    "there is no home directory to have it in");

@@ -93,8 +93,13 @@ static bool announce(struct daemon *daemon)
 	    st.st_dev != daemon->mount.dev)
 		return false;
 	fs_mount_widen(&daemon->mount);
-	if (!daemon->options->foreground)
+	/* Not sooner. When an automounter has asked for this mount, the kernel
+	 * lets only the automounter's process group to the mountpoint until
+	 * the parent has returned; the others wait for that. */
+	if (!daemon->options->foreground) {
 		detach_stdio();
+		setsid();
+	}
 	still_events_add(daemon->state.events, STILL_LEVEL_INFO, "mounted",
 	    "mountpoint", daemon->state.mountpoint, "source",
 	    daemon->state.info.source, "engine", daemon->state.info.engine,
@@ -466,6 +471,5 @@ int fs_daemon_run(const struct fs_options *options)
 		return wait_for(pid, fds[0]);
 	}
 	close(fds[0]);
-	setsid();
 	return run(options, fds[1]);
 }

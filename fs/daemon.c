@@ -273,6 +273,18 @@ static void raise_limits(void)
 	}
 }
 
+/* A source that is no path is resolved by its engine, and looked at later. */
+static int check_state_dir(
+    const struct fs_options *options, struct still_error *err)
+{
+	char *source = realpath(options->source, NULL);
+	int rc = source ? still_catalog_check_dir(options->state, source, err)
+			: 0;
+
+	free(source);
+	return rc;
+}
+
 static int attach(struct daemon *daemon, struct still_error *err)
 {
 	const struct fs_options *options = daemon->options;
@@ -296,7 +308,10 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	state->events = still_events_new(fs_log_event, NULL);
 	if (!state->events)
 		return still_error_nomem(err);
-	rc = still_catalog_open(options->state, true, &state->catalog, err);
+	rc = check_state_dir(options, err);
+	if (rc == 0)
+		rc = still_catalog_open(
+		    options->state, true, &state->catalog, err);
 	if (rc < 0)
 		return rc;
 	still.catalog = state->catalog;

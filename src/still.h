@@ -94,6 +94,12 @@ struct still_catalog;
 int still_catalog_open(const char *dir, bool create, struct still_catalog **ret,
     struct still_error *err);
 
+/* INVALID when the resolved path `source` and the state directory `dir` (NULL:
+ * the default one) lie in one another, whether `dir` is there yet or not: asked
+ * before it is made, so that nothing is made in a source. */
+int still_catalog_check_dir(
+    const char *dir, const char *source, struct still_error *err);
+
 /* No session over it may be alive. Accepts NULL. */
 void still_catalog_close(struct still_catalog *catalog);
 

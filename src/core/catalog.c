@@ -87,17 +87,35 @@ const char *still_catalog_dir(const struct still_catalog *catalog)
 	return catalog->dir;
 }
 
-int still_catalog_check_source(const struct still_catalog *catalog,
-    const char *source, struct still_error *err)
+static int check_apart(
+    const char *dir, const char *source, struct still_error *err)
 {
-	bool within = still_path_is_in(source, catalog->dir);
+	bool within = still_path_is_in(source, dir);
 
-	if (!within && !still_path_is_in(catalog->dir, source))
+	if (!within && !still_path_is_in(dir, source))
 		return 0;
 	return still_error_set(err, STILL_ERR_INVALID, 0,
 	    "Name another state directory with `state=`.",
 	    "source `%s`: %s the state directory `%s`", source,
-	    within ? "lies in" : "holds", catalog->dir);
+	    within ? "lies in" : "holds", dir);
+}
+
+int still_catalog_check_source(const struct still_catalog *catalog,
+    const char *source, struct still_error *err)
+{
+	return check_apart(catalog->dir, source, err);
+}
+
+int still_catalog_check_dir(
+    const char *dir, const char *source, struct still_error *err)
+{
+	char *resolved = NULL;
+	int rc = still_statedir_resolve(dir, &resolved, err);
+
+	if (rc == 0)
+		rc = check_apart(resolved, source, err);
+	free(resolved);
+	return rc;
 }
 
 /* ---- a session ----------------------------------------------------------- */

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/path.h"
+
 static const char hint[] =
     "Name another directory with `state=`; it must be yours, and closed to "
     "others (`chmod 700`).";
@@ -113,6 +115,58 @@ int still_statedir_make(const char *path)
 	return rc;
 }
 
+/* The resolved path of what exists of `path`, and the rest as it is. A rest with
+ * `..` in it stays wrong; whoever opens the directory is told better. */
+static char *resolve(const char *path)
+{
+	char *head = strdup(path);
+	char *real = realpath(path, NULL);
+	char *joined = NULL;
+	char *slash;
+
+	if (!head)
+		goto out;
+	while (!real && (slash = strrchr(head, '/')) && slash != head) {
+		*slash = '\0';
+		real = realpath(head, NULL);
+	}
+	/* Nothing of it exists: it would lie in the root, or here. */
+	if (!real) {
+		real = realpath(*path == '/' ? "/" : ".", NULL);
+		*head = '\0';
+	}
+	path += strlen(head);
+	path += strspn(path, "/");
+	if (real)
+		joined = *path ? still_path_join(real, path) : strdup(real);
+out:
+	free(head);
+	free(real);
+	return joined;
+}
+
+static int no_home(struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+	    "state directory: there is no home directory to have it in");
+}
+
+int still_statedir_resolve(
+    const char *path, char **ret, struct still_error *err)
+{
+	char *standard = path ? NULL : still_statedir_default(NULL);
+	char *resolved;
+
+	if (!path && !standard)
+		return no_home(err);
+	resolved = resolve(path ? path : standard);
+	free(standard);
+	if (!resolved)
+		return still_error_nomem(err);
+	*ret = resolved;
+	return 0;
+}
+
 static int check(int fd, const char *path, struct still_error *err)
 {
 	struct stat st;
@@ -167,9 +221,7 @@ int still_statedir_open(const char *path, bool create, char **ret_path,
 	int rc = 0;
 
 	if (!path && !standard)
-		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
-		    "state directory: there is no home directory to have it "
-		    "in");
+		return no_home(err);
 	if (!path)
 		path = standard;
 	if (create)

@@ -22,6 +22,11 @@ char *still_statedir_default(const char *name);
  * disk. What exists is left as it is. 0 or -errno. */
 int still_statedir_make(const char *path);
 
+/* Where `path`, NULL for the default one, is or would be made: resolved as far
+ * as it exists. On success `*ret` belongs to the caller, who frees it. */
+int still_statedir_resolve(
+    const char *path, char **ret, struct still_error *err);
+
 /*
  * Resolve `path`, NULL for the default one, and look at it; with `create` it is
  * made when it is missing. On success `*ret_path` belongs to the caller, who

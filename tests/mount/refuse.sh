@@ -69,6 +69,14 @@ refused 1 "mountpoint \`$tmp/bind\`: is the source" "$src" "$tmp/bind"
 refused 1 "lies in the source" "$src" "$tmp/bind/inside"
 umount "$tmp/bind"
 
+# What is refused because of where it lies is not made there.
+ln -s "$src" "$tmp/srclink"
+for dir in "$src/state" "$src/inside/a/b" "$tmp/srclink/state"; do
+	refused 1 "source \`$src\`: holds the state directory" \
+		"$src" "$mnt" -o "state=$dir"
+done
+[ -z "$(ls -A "$src/inside")" ] || fail "something was made in the source"
+
 refused 2 "no source given"
 refused 2 "no mountpoint given" "$src"
 refused 2 "one argument too many" "$src" "$mnt" more

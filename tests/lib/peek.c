@@ -6,9 +6,20 @@
  *	peek mmap FILE REFERENCE               through a mapping, back to front
  *	peek bad FILE PAGE_SIZE                which pages give EIO, one per line
  *	peek hold FILE                         open, read a byte, wait for stdin
+ *	peek late FILE REFERENCE               the same, then read all of it
+ *	peek loop FILE REFERENCE               open by name and read all of it,
+ *	                                       again and again until stdin ends
+ *
+ * late and loop read past the page cache. They exit with 0 after whole reads
+ * only, with 3 at the first error, whose name they print, and with 1 when a
+ * byte is another one or missing.
  */
+#include "config.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +27,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define EXIT_ERROR 3
+#define PIECE_BYTES 65536
 
 static int open_or_die(const char *path)
 {
@@ -114,17 +128,85 @@ static int bad_pages(const char *path, size_t page_size)
 	return EXIT_SUCCESS;
 }
 
-static int hold(const char *path)
+static void say(const char *word)
 {
-	int fd = open_or_die(path);
+	puts(word);
+	fflush(stdout);
+}
+
+static int error(void)
+{
+	say(strerrorname_np(errno));
+	return EXIT_ERROR;
+}
+
+static bool hold(int fd)
+{
 	char byte;
 
 	if (read(fd, &byte, 1) != 1)
-		return EXIT_FAILURE;
-	puts("held");
-	fflush(stdout);
+		return false;
+	say("held");
 	while (read(0, &byte, 1) > 0)
 		;
+	return true;
+}
+
+/* All of `fd` against all of `ref`. */
+static int compare(int fd, int ref)
+{
+	static uint8_t a[PIECE_BYTES] __attribute__((aligned(4096)));
+	static uint8_t b[PIECE_BYTES];
+	off_t off = 0;
+	ssize_t n;
+
+	do {
+		n = pread(fd, a, sizeof(a), off);
+		if (n < 0)
+			return error();
+		if (pread(ref, b, sizeof(b), off) != n ||
+		    memcmp(a, b, (size_t) n) != 0) {
+			fprintf(stderr, "peek: not the same behind %lld\n",
+			    (long long) off);
+			return EXIT_FAILURE;
+		}
+		off += n;
+	} while (n > 0);
+	return EXIT_SUCCESS;
+}
+
+static int late(const char *path, const char *reference)
+{
+	int fd = open_or_die(path);
+	int ref = open_or_die(reference);
+
+	if (!hold(fd) || fcntl(fd, F_SETFL, O_DIRECT) != 0)
+		return EXIT_FAILURE;
+	return compare(fd, ref);
+}
+
+static int loop(const char *path, const char *reference)
+{
+	struct pollfd in = {.fd = 0, .events = POLLIN};
+	int held = open_or_die(path);
+	int ref = open_or_die(reference);
+	int status;
+
+	for (bool first = true;; first = false) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+
+		if (fd < 0)
+			return error();
+		status = compare(fd, ref);
+		close(fd);
+		if (status != EXIT_SUCCESS)
+			return status;
+		if (first)
+			say("reading");
+		if (poll(&in, 1, 0) != 0)
+			break;
+	}
+	close(held);
 	return EXIT_SUCCESS;
 }
 
@@ -141,10 +223,14 @@ int main(int argc, char **argv)
 	if (strcmp(verb, "bad") == 0 && argc == 4)
 		return bad_pages(argv[2], strtoul(argv[3], NULL, 10));
 	if (strcmp(verb, "hold") == 0 && argc == 3)
-		return hold(argv[2]);
+		return hold(open_or_die(argv[2])) ? EXIT_SUCCESS : EXIT_FAILURE;
+	if (strcmp(verb, "late") == 0 && argc == 4)
+		return late(argv[2], argv[3]);
+	if (strcmp(verb, "loop") == 0 && argc == 4)
+		return loop(argv[2], argv[3]);
 	fprintf(stderr,
 	    "usage: peek pread FILE REFERENCE SEED COUNT | "
-	    "mmap FILE REFERENCE | bad FILE PAGE_SIZE | hold "
-	    "FILE\n");
+	    "mmap|late|loop FILE REFERENCE | bad FILE PAGE_SIZE | "
+	    "hold FILE\n");
 	return 2;
 }

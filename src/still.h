@@ -438,7 +438,7 @@ struct still_record {
 	char outcome_text[STILL_OUTCOME_TEXT_BYTES];
 	int64_t begun_at_ns;
 	int64_t frozen_at_ns;
-	int64_t ended_at_ns;
+	int64_t ended_at_ns;     /* 0: not over, or nobody knows (crash) */
 	int64_t committed_at_ns; /* 0: it is not */
 	uint32_t databases;
 	uint32_t files;

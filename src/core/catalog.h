@@ -27,8 +27,8 @@
  *
  * A session's row is PREPARING, SERVING or ENDED. A row that is not ENDED while
  * nobody holds its instance's lock is ABORTED(crash): who takes the lock next
- * writes that down before anything else. A row's id, number and begin never
- * change; an outcome changes only from COPIED to COMMITTED.
+ * writes that down before anything else; its end has no time. A row's id, number
+ * and begin never change; an outcome changes only from COPIED to COMMITTED.
  *
  * Threads: any; one lock inside, held for the length of a transaction.
  */
@@ -79,7 +79,9 @@ struct still_catalog_begin {
 	int64_t begun_at_ns;
 };
 
-/* A new session, PREPARING. `*ret_number` counts the instance's from 1. */
+/* A new session, PREPARING. `*ret_number` counts the instance's from 1. Of an
+ * instance the last 1000 sessions are remembered, and the last good and the last
+ * committed one. */
 int still_catalog_begin(struct still_catalog *catalog,
     const struct still_lock *lock, const struct still_catalog_begin *begin,
     uint64_t *ret_number, struct still_error *err);
@@ -96,7 +98,8 @@ int still_catalog_stamp(struct still_catalog *catalog,
     struct still_snapshot *snapshot, struct still_error *err);
 
 /* What is shown from now on: PREPARING -> SERVING, with its files and the times
- * that they have. */
+ * that they have. PROTO when the session is not PREPARING. What was not shown
+ * for a day is forgotten. */
 struct still_catalog_frozen {
 	const char *id;
 	int64_t frozen_at_ns;
@@ -113,14 +116,17 @@ int still_catalog_frozen(struct still_catalog *catalog,
     struct still_error *err);
 
 /* The digests of all files, one per entry of the snapshot (of directories and
- * of the seal: not looked at). Before the seal is handed out. */
+ * of the seal: not looked at). Before the seal is handed out. PROTO when the
+ * session is not SERVING. */
 int still_catalog_sealed(struct still_catalog *catalog, const char *id,
     const struct still_snapshot *snapshot, const struct still_hash128 *digests,
     struct still_error *err);
 
 /* SERVING or PREPARING -> ENDED with status->outcome; the counts are those of
  * `status`. COMMITTED is stamped with the same time as the end. Rows of files
- * that nobody will ask for any more go. */
+ * that nobody will ask for any more go. PROTO for COPIED and COMMITTED when the
+ * digests were not recorded. Asked again, because the answer was lost: 0 when
+ * the outcome is the same, PROTO when not. */
 int still_catalog_end(struct still_catalog *catalog,
     const struct still_session_status *status, struct still_error *err);
 

@@ -19,6 +19,8 @@
 
 #include "base/hash.h"
 #include "base/sys.h"
+#include "core/claim.h"
+#include "core/holder.h"
 #include "tests/lib/chronicle.h"
 #include "tests/unit/scratch.h"
 
@@ -534,8 +536,14 @@ static void alive(void **state)
 {
 	struct fixture *f = *state;
 	struct chronicle c;
+	int fd = -1;
 
 	die_at(f, "dead", 1);
+	assert_int_equal(still_claim_take(f->catalog, "fake", SOURCE, "living",
+			     NULL, &fd, NULL),
+	    0);
+	told_as(f, "dead", STILL_ENDED, "ABORTED(crash)");
+	still_holder_release(fd);
 	chronicle_init(&c, f->catalog);
 	assert_int_equal(
 	    chronicle_begin(&c, SOURCE, "living", "/mnt/a", 1000), 0);
@@ -546,6 +554,39 @@ static void alive(void **state)
 	told_as(f, "living", STILL_SERVING, "none");
 	assert_int_equal(chronicle_end(&c, STILL_ABORTED_UNREAD, 2000), 0);
 	told_as(f, "living", STILL_ENDED, "ABORTED(unread)");
+	chronicle_release(&c);
+}
+
+static struct chronicle *ending;
+
+/* Its lock was seen, and who has it is about to be read. */
+static int end_it(enum still_sys_call call)
+{
+	struct chronicle *c = ending;
+
+	if (call != STILL_SYS_PREAD || !c)
+		return 0;
+	ending = NULL;
+	assert_int_equal(chronicle_end(c, STILL_COPIED, 2000), 0);
+	return 0;
+}
+
+/* Between the look at the row and the one at the lock: it has not crashed. */
+static void ends_meanwhile(void **state)
+{
+	static const struct chronicle_file a = {"data/a.db", "1", 10};
+	struct fixture *f = *state;
+	struct chronicle c;
+
+	chronicle_init(&c, f->catalog);
+	assert_int_equal(chronicle_begin(&c, SOURCE, "id", "/mnt/a", 1000), 0);
+	chronicle_build(&c, &a, 1);
+	assert_int_equal(chronicle_frozen(&c, 1000), 0);
+	assert_int_equal(chronicle_seal(&c), 0);
+	ending = &c;
+	still_sys_fault = end_it;
+	told_as(f, "id", STILL_ENDED, "COPIED");
+	assert_null(ending);
 	chronicle_release(&c);
 }
 
@@ -567,6 +608,7 @@ int main(void)
 	    TEST(at_once),
 	    TEST(crashed),
 	    TEST(alive),
+	    TEST(ends_meanwhile),
 	};
 
 	scratch_watchdog();

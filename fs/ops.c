@@ -20,7 +20,10 @@ static void op_getattr(
 	double timeout_s;
 	int sys_errno = fs_node_stat(fs_state_of(req), node, &st, &timeout_s);
 
-	(void) fi;
+	/* The kernel asks before it reads a file that is open: what it is told
+	 * here is what the reader is told. */
+	if (sys_errno == ESTALE && fi)
+		sys_errno = EIO;
 	if (sys_errno)
 		fuse_reply_err(req, sys_errno);
 	else

@@ -337,6 +337,16 @@ bool fs_state_is_expired(struct fs_state *state)
 	return expired;
 }
 
+static void tell_quiet(struct fs_state *state, struct still_session *session)
+{
+	struct still_session_status status;
+
+	still_session_status(session, &status);
+	still_events_add(state->events, STILL_LEVEL_INFO, "session-quiet",
+	    "session", status.id, "mountpoint", state->mountpoint, NULL);
+	still_session_status_clear(&status);
+}
+
 int fs_state_expire(struct fs_state *state, struct still_error *err)
 {
 	struct fs_shown *shown = NULL;
@@ -346,8 +356,7 @@ int fs_state_expire(struct fs_state *state, struct still_error *err)
 	if (fs_state_is_expired(state))
 		shown = fs_state_get(state);
 	if (shown) {
-		still_events_add(state->events, STILL_LEVEL_INFO,
-		    "session-quiet", "mountpoint", state->mountpoint, NULL);
+		tell_quiet(state, shown->session);
 		still_session_end(shown->session, STILL_END_DONE);
 		retire(state, shown);
 	}

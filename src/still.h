@@ -103,6 +103,10 @@ int still_catalog_check_dir(
 /* No session over it may be alive. Accepts NULL. */
 void still_catalog_close(struct still_catalog *catalog);
 
+/* The default state directory, which need not exist. NULL without memory, or
+ * where there is no home. The caller frees it. */
+char *still_catalog_default_dir(void);
+
 /* The resolved path of the state directory; borrowed, constant. */
 const char *still_catalog_dir(const struct still_catalog *catalog);
 
@@ -167,6 +171,7 @@ void still_instance_describe(
 
 struct still_finding {
 	enum still_level level; /* ERROR: a backup would fail or be refused */
+	int code;               /* ERROR: the enum still_err_code with which */
 	char *object;           /* owned: a database, a directory ... */
 	char *text;             /* owned; lowercase, no full stop */
 	char *hint;             /* owned; NULL where there is no advice */

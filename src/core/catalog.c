@@ -82,6 +82,11 @@ void still_catalog_close(struct still_catalog *catalog)
 	free(catalog);
 }
 
+char *still_catalog_default_dir(void)
+{
+	return still_statedir_default(NULL);
+}
+
 const char *still_catalog_dir(const struct still_catalog *catalog)
 {
 	return catalog->dir;

@@ -63,11 +63,12 @@ static int insert(
 }
 
 /* `hint` may be NULL. Without memory `no_memory` says so later. */
-static void find(struct trial *trial, enum still_level level,
+static void find(struct trial *trial, enum still_level level, int code,
     const char *object, const char *hint, const char *text)
 {
 	struct still_finding finding = {
 	    .level = level,
+	    .code = code,
 	    .object = strdup(object),
 	    .text = strdup(text),
 	    .hint = hint ? strdup(hint) : NULL,
@@ -85,7 +86,7 @@ static void find(struct trial *trial, enum still_level level,
 static void find_error(
     struct trial *trial, const char *object, const struct still_error *what)
 {
-	find(trial, STILL_LEVEL_ERROR, object, what->hint,
+	find(trial, STILL_LEVEL_ERROR, what->code, object, what->hint,
 	    still_error_msg(what));
 }
 
@@ -93,7 +94,7 @@ static void observe(
     void *arg, const char *event, const char *object, const char *text)
 {
 	(void) event;
-	find(arg, STILL_LEVEL_WARNING, object, NULL, text);
+	find(arg, STILL_LEVEL_WARNING, 0, object, NULL, text);
 }
 
 static const char *below_data(const char *path)
@@ -194,7 +195,7 @@ static void judge_times(struct trial *trial)
 		    "its writers were held off for %" PRId64
 		    " ms, and `stall_ms` allows %" PRIu32,
 		    held_ms, options->stall_ms);
-		find(trial, STILL_LEVEL_WARNING, preflight->source,
+		find(trial, STILL_LEVEL_WARNING, 0, preflight->source,
 		    "A backup is refused when copies would hold writers off "
 		    "for longer; raise `stall_ms` before that.",
 		    text);
@@ -202,7 +203,7 @@ static void judge_times(struct trial *trial)
 	if (freeze_ms > options->freeze_ms / 2) {
 		snprintf(text, sizeof(text), "its freeze took %" PRId64 " ms",
 		    freeze_ms);
-		find(trial, STILL_LEVEL_WARNING, preflight->source,
+		find(trial, STILL_LEVEL_WARNING, 0, preflight->source,
 		    "Nothing can be read before the freeze is over; copies, "
 		    "checks (`verify`) and busy writers make it long.",
 		    text);
@@ -230,7 +231,7 @@ static void judge_checks(struct trial *trial)
 	    "no page checksums in %zu of %zu databases: damage inside a page "
 	    "goes unnoticed when the disk does not report it",
 	    n, n_frozen);
-	find(trial, STILL_LEVEL_INFO, preflight->source,
+	find(trial, STILL_LEVEL_INFO, 0, preflight->source,
 	    "`verify=quick` looks at the structure of each database when it is "
 	    "frozen.",
 	    text);

@@ -150,6 +150,7 @@ static void cannot_freeze(void **state)
 		assert_int_equal(f->found.n_findings, 1);
 		assert_finding(f, 0, STILL_LEVEL_ERROR, "fake:x",
 		    "source `fake:x`: was told to fail", "Tell it otherwise.");
+		assert_int_equal(f->found.findings[0].code, codes[i]);
 		/* What was seen before is told all the same. */
 		assert_int_equal(f->found.n_databases, 3);
 		assert_string_equal(f->found.databases[1].path, "sub/001.db");
@@ -186,6 +187,7 @@ static void one_is_damaged(void **state)
 	assert_int_equal(f->found.n_findings, 1);
 	assert_finding(f, 0, STILL_LEVEL_ERROR, "002.db",
 	    "page 1 of `data/002.db`: is damaged", "It was told");
+	assert_int_equal(f->found.findings[0].code, STILL_ERR_CORRUPT);
 	assert_true(f->found.databases[2].frozen);
 }
 
@@ -204,6 +206,7 @@ static void worst_first(void **state)
 	assert_finding(f, 0, STILL_LEVEL_ERROR, "000.db", "is damaged", "told");
 	assert_finding(f, 1, STILL_LEVEL_ERROR, "sub/001.db", "told", "Tell");
 	assert_finding(f, 2, STILL_LEVEL_WARNING, "fake:x", "it rains", NULL);
+	assert_int_equal(f->found.findings[2].code, 0);
 	assert_finding(f, 3, STILL_LEVEL_INFO, "fake:x",
 	    "no page checksums in 2 of 2 databases", "verify=quick");
 }

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options: the options of stillctl. Each verb has a table of its own; from the
+ * table are made the parser, --help and the completion of both shells.
+ *
+ *	stillctl VERB [--name[=VALUE]] [--name VALUE] [-x] [TARGET]
+ *
+ * A name is never abbreviated: what is short for one option today may be short
+ * for two tomorrow, in somebody's script.
+ */
+#ifndef CTL_OPTIONS_H
+#define CTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* What all verbs together can be asked. Texts are borrowed from argv. */
+struct ctl_options {
+	bool help;
+	bool json;
+	bool quiet;
+	const char *state; /* NULL: the mount's, or the default one */
+	bool copy;
+	bool lazy;
+	bool all;
+	bool good;
+	uint32_t limit; /* 0: none */
+	bool force;
+	const char *engine; /* NULL: whichever knows the source */
+	const char *spool;  /* NULL: the default place */
+	uint32_t verify;    /* enum still_verify */
+	uint32_t freeze_ms;
+	uint32_t stall_ms;
+	uint32_t barrier_max;
+	const char *target; /* NULL: none named */
+};
+
+enum ctl_option_kind {
+	CTL_FLAG,
+	CTL_NUMBER,
+	CTL_TEXT,
+	CTL_DIR,   /* a text; shells complete it as a directory */
+	CTL_CHOICE /* one of the words in `value` */
+};
+
+struct ctl_option {
+	const char *name; /* without dashes; NULL ends a table */
+	char letter;      /* 0: none */
+	enum ctl_option_kind kind;
+	size_t offset;     /* in struct ctl_options */
+	uint32_t min, max; /* of a number */
+	const char *value; /* how --help calls it: "DIR", "basic|quick|full" */
+	const char *help;
+};
+
+#define CTL_AT(field) offsetof(struct ctl_options, field)
+#define CTL_OPTIONS_END                       \
+	{                                     \
+		0, 0, CTL_FLAG, 0, 0, 0, 0, 0 \
+	}
+
+/* Those that every verb has. */
+extern const struct ctl_option ctl_options_common[];
+
+/*
+ * Parse what stands behind the verb: `words`, up to a NULL, with the verb's own
+ * table and the common one. At most `max_targets` (0 or 1) words may be no
+ * option. INVALID, with the option named; `ret` is usable then too.
+ */
+int ctl_options_parse(const struct ctl_option *own, unsigned max_targets,
+    const char *const *words, struct ctl_options *ret, struct still_error *err);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verb: what stillctl can be asked to do. Each verb is one file with one of
+ * these; the list of all is in verb.c.
+ */
+#ifndef CTL_VERB_H
+#define CTL_VERB_H
+
+#include "ctl/options.h"
+#include "still.h"
+
+enum ctl_target_kind {
+	CTL_TARGET_MOUNT,  /* a mountpoint, or a source that is mounted */
+	CTL_TARGET_KNOWN,  /* the same, or what the catalog knows */
+	CTL_TARGET_SOURCE, /* a source, mounted or not */
+	CTL_TARGET_NONE
+};
+
+/*
+ * Do it. Returns an enum ctl_exit, or a negative enum still_err_code, which
+ * becomes one. Where `err` is set the caller tells it, whatever is returned.
+ */
+typedef int ctl_run_fn(
+    const struct ctl_options *options, struct still_error *err);
+
+struct ctl_verb {
+	const char *name;    /* NULL ends a list */
+	const char *summary; /* for lists: lowercase, no full stop */
+	const char *help;    /* whole sentences, lines of at most 80 */
+	enum ctl_target_kind target;
+	const char *target_name; /* how --help calls it */
+	const struct ctl_option *options;
+	/* What it prints is its result: not to get it out is a failure. Others
+	 * only tell what they did. */
+	bool answers;
+	ctl_run_fn *run;
+};
+
+extern const struct ctl_verb ctl_verb_list;
+extern const struct ctl_verb ctl_verb_status;
+
+/* All, in the order in which people meet them; NULL behind the last. */
+extern const struct ctl_verb *const ctl_verbs[];
+
+/* NULL: there is none of that name. */
+const struct ctl_verb *ctl_verb_find(const char *name);
+
+/* Run stillctl; `argv` as main has it. Returns the exit status. */
+int ctl_main(const char *const *argv);
+
+#endif

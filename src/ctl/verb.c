@@ -14,6 +14,9 @@
 
 const struct ctl_verb *const ctl_verbs[] = {
     &ctl_verb_status,
+    &ctl_verb_begin,
+    &ctl_verb_commit,
+    &ctl_verb_abort,
     &ctl_verb_list,
     NULL,
 };

@@ -36,6 +36,9 @@ struct ctl_verb {
 	ctl_run_fn *run;
 };
 
+extern const struct ctl_verb ctl_verb_abort;
+extern const struct ctl_verb ctl_verb_begin;
+extern const struct ctl_verb ctl_verb_commit;
 extern const struct ctl_verb ctl_verb_list;
 extern const struct ctl_verb ctl_verb_status;
 

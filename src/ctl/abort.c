@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* stillctl abort: the copy is not wanted. */
+#include "config.h"
+
+#include <stdio.h>
+
+#include "ctl/exit.h"
+#include "ctl/job.h"
+#include "ctl/record.h"
+#include "ctl/verb.h"
+
+static const struct ctl_option options[] = {
+    CTL_OPTIONS_END,
+};
+
+static int give_up(const struct ctl_options *o, const struct ctl_target *target,
+    struct still_error *err)
+{
+	static const struct ctl_job job = {
+	    .request = STILL_CONTROL_ABORT,
+	    .doing = "ending the session",
+	    .goes_on = "interrupted; the session is being ended all the same",
+	};
+	struct ctl_channel channel;
+	struct still_control answer;
+	int rc = ctl_channel_open(target->mountpoint, &channel, err);
+
+	if (rc < 0)
+		return rc;
+	rc = ctl_job_run(&channel, &job, o, &answer, err);
+	ctl_channel_close(&channel);
+	if (rc < 0)
+		return rc;
+	ctl_record_settle(o, &answer);
+	if (o->json)
+		return ctl_job_tell(&answer, err);
+	if (!o->quiet)
+		printf("%s %s\n", answer.session, answer.outcome_text);
+	return CTL_EXIT_DONE;
+}
+
+static int run(const struct ctl_options *o, struct still_error *err)
+{
+	struct ctl_target target;
+	int rc = ctl_target_find(o->target, &target, err);
+
+	if (rc < 0)
+		rc = ctl_target_status(rc);
+	else
+		rc = ctl_target_require_mount(&target, err);
+	if (rc == 0)
+		rc = give_up(o, &target, err);
+	ctl_target_release(&target);
+	return rc;
+}
+
+const struct ctl_verb ctl_verb_abort = {
+    .name = "abort",
+    .summary = "give a session up: it is no backup",
+    .help = "End the present session of a mount: it is no backup. Readers get\n"
+	    "errors, and the instance is let go. The mount stays.\n",
+    .target = CTL_TARGET_MOUNT,
+    .target_name = "TARGET",
+    .options = options,
+    .run = run,
+};

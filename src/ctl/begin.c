@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* stillctl begin: a session, before anybody reads. */
+#include "config.h"
+
+#include <stdio.h>
+
+#include "ctl/exit.h"
+#include "ctl/job.h"
+#include "ctl/target.h"
+#include "ctl/verb.h"
+
+static const struct ctl_option options[] = {
+    {"copy", 'c', CTL_FLAG, CTL_AT(copy), 0, 0, NULL,
+	"a session that no incremental backup builds on"},
+    CTL_OPTIONS_END,
+};
+
+static int begin(const struct ctl_options *o, const struct ctl_target *target,
+    struct still_error *err)
+{
+	const struct ctl_job job = {
+	    .request = STILL_CONTROL_BEGIN,
+	    .flags = o->copy ? STILL_CONTROL_COPY : 0,
+	    .doing = "freezing",
+	    .goes_on = "interrupted; the freeze goes on, `stillctl abort` ends "
+		       "it",
+	};
+	struct ctl_channel channel;
+	struct still_control answer;
+	int rc = ctl_channel_open(target->mountpoint, &channel, err);
+
+	if (rc < 0)
+		return rc;
+	rc = ctl_job_run(&channel, &job, o, &answer, err);
+	ctl_channel_close(&channel);
+	if (rc < 0)
+		return rc;
+	if (o->json)
+		return ctl_job_tell(&answer, err);
+	if (!o->quiet)
+		printf("%s\n", answer.session);
+	return CTL_EXIT_DONE;
+}
+
+static int run(const struct ctl_options *o, struct still_error *err)
+{
+	struct ctl_target target;
+	int rc = ctl_target_find(o->target, &target, err);
+
+	if (rc < 0)
+		rc = ctl_target_status(rc);
+	else
+		rc = ctl_target_require_mount(&target, err);
+	if (rc == 0)
+		rc = begin(o, &target, err);
+	ctl_target_release(&target);
+	return rc;
+}
+
+const struct ctl_verb ctl_verb_begin = {
+    .name = "begin",
+    .summary = "begin a session: freeze a snapshot",
+    .help =
+	"Begin a session of a mount. When it serves, its name is printed, and\n"
+	"backup/ can be copied. To list backup/ begins one just as well.\n",
+    .target = CTL_TARGET_MOUNT,
+    .target_name = "TARGET",
+    .options = options,
+    .run = run,
+};

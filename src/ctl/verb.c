@@ -17,6 +17,7 @@ const struct ctl_verb *const ctl_verbs[] = {
     &ctl_verb_begin,
     &ctl_verb_commit,
     &ctl_verb_abort,
+    &ctl_verb_umount,
     &ctl_verb_list,
     NULL,
 };

@@ -41,6 +41,7 @@ extern const struct ctl_verb ctl_verb_begin;
 extern const struct ctl_verb ctl_verb_commit;
 extern const struct ctl_verb ctl_verb_list;
 extern const struct ctl_verb ctl_verb_status;
+extern const struct ctl_verb ctl_verb_umount;
 
 /* All, in the order in which people meet them; NULL behind the last. */
 extern const struct ctl_verb *const ctl_verbs[];

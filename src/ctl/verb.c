@@ -13,6 +13,7 @@
 #include "ctl/out.h"
 
 const struct ctl_verb *const ctl_verbs[] = {
+    &ctl_verb_check,
     &ctl_verb_status,
     &ctl_verb_begin,
     &ctl_verb_commit,

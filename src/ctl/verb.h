@@ -38,6 +38,7 @@ struct ctl_verb {
 
 extern const struct ctl_verb ctl_verb_abort;
 extern const struct ctl_verb ctl_verb_begin;
+extern const struct ctl_verb ctl_verb_check;
 extern const struct ctl_verb ctl_verb_commit;
 extern const struct ctl_verb ctl_verb_list;
 extern const struct ctl_verb ctl_verb_status;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "ctl/complete.h"
 #include "ctl/exit.h"
 #include "ctl/help.h"
 #include "ctl/out.h"
@@ -94,6 +95,10 @@ static int run_switch(const char *const *argv, struct still_error *err)
 		ctl_help(stdout);
 	else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
 		printf("stillctl %s\n", still_version());
+	/* For the build, which makes the scripts of it. */
+	else if (strcmp(word, "completion") == 0 && argv[2] && !argv[3] &&
+	    ctl_complete(argv[2], stdout))
+		;
 	else
 		return -1;
 	return check_stdout(err) < 0 ? CTL_EXIT_FAILED : CTL_EXIT_DONE;

@@ -4,12 +4,12 @@
 # and stops at the first thing that is not so. Everything it makes lies below
 # $tmp; whatever happens, nothing stays mounted and no process stays behind.
 #
-# Environment, set by the makefile: STILLFS, LOAD, WAL, PEEK, CKSUM, HAMMER
-# (programs).
+# Environment, set by the makefile: STILLFS, STILLCTL, LOAD, WAL, PEEK, CKSUM,
+# HAMMER (programs).
 # STILL_CI=1: what cannot be tested here is a failure, not a skip.
 
 set -u
-: "${STILLFS:?}" "${LOAD:?}" "${WAL:?}" "${PEEK:?}"
+: "${STILLFS:?}" "${STILLCTL:?}" "${LOAD:?}" "${WAL:?}" "${PEEK:?}"
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/stillfs-test.XXXXXX")
 src=$tmp/src
@@ -23,6 +23,8 @@ printf '#!/bin/sh\nexec %q -o state=%q "$@"\n' "$STILLFS" "$state" >"$tmp/stillf
 chmod 755 "$tmp/stillfs"
 program=$STILLFS
 STILLFS=$tmp/stillfs
+# Whatever this machine mounts at boot is not meant.
+export STILLCTL_FSTAB=/dev/null
 fs_pid=
 started=()
 
@@ -33,8 +35,9 @@ cleanup() {
 	for p in ${started[@]+"${started[@]}"} $fs_pid; do
 		kill -9 "$p" 2>/dev/null
 	done
-	while read -r p; do
-		umount -l "$p" 2>/dev/null
+	while IFS= read -r p; do
+		# Odd bytes stand there as octal numbers.
+		umount -l "$(printf %b "${p//\\/\\0}")" 2>/dev/null
 	done < <(awk -v t="$tmp/" 'index($5, t) == 1 {print $5}' \
 		/proc/self/mountinfo)
 	if [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
@@ -83,6 +86,30 @@ start_fs() {
 	"$STILLFS" "$source" "$mnt" -f "$@" >>"$log" 2>&1 7>&- 8>&- &
 	fs_pid=$!
 	wait_for 20 grep -q ' info mounted ' "$log" || fail "the mount is not ready"
+}
+
+# ctl STATUS VERB [ARGUMENT...]: stillctl ends with this status. What it printed
+# is in $tmp/ctl.out and $tmp/ctl.err.
+ctl() {
+	local want=$1 got
+	shift
+	timeout -k 5 120 "$STILLCTL" "$@" >"$tmp/ctl.out" 2>"$tmp/ctl.err"
+	got=$?
+	[ "$got" = "$want" ] || {
+		cat "$tmp/ctl.out" "$tmp/ctl.err"
+		fail "stillctl $*: exit $got, not $want"
+	}
+}
+# ctl_says TEXT..., ctl_complains TEXT...: all of these are in what it printed.
+ctl_says() { said_in "$tmp/ctl.out" "$@"; }
+ctl_complains() { said_in "$tmp/ctl.err" "$@"; }
+said_in() {
+	local file=$1 text
+	shift
+	for text; do
+		grep -qF -- "$text" "$file" ||
+			{ cat "$file"; fail "stillctl does not say: $text"; }
+	done
 }
 
 # A daemon's log and exit status tell of memory errors and failed assertions.

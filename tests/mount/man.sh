@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The manual pages: well-formed, and complete against the program.
 set -u
-: "${STILLFS:?}" "${MANDIR:?}"
+: "${STILLFS:?}" "${MANDIR:?}" "${METRICS:?}" "${TOP:?}"
 fail() {
 	echo "not ok - $*"
 	exit 1
@@ -23,11 +23,26 @@ else
 fi
 "$STILLFS" --help | sed -n '/^options/,$p' | sed -n 's/^  \([a-z_]*\).*/\1/p' |
 	while read -r name; do
-		grep -qE "^\.It (Cm|Fl|Ic) .*$name" "$MANDIR/stillfs.1" ||
+		grep -qE "^\.It Cm $name( |\$)" "$MANDIR/stillfs.1" ||
 			fail "stillfs(1) does not describe $name"
 	done || exit 1
 echo "ok - stillfs(1) has every option"
-for word in COPIED unread partial corrupt incomplete forced 'pin lost' 'not frozen'; do
-	grep -q "$word" "$MANDIR/stillfs.1" || fail "stillfs(1) lacks '$word'"
-done
+# Each outcome by its own name, in the list of outcomes.
+told=$("$METRICS" --print |
+	sed -n 's/^stillfs_sessions_total{.*outcome="\(.*\)".*/\1/p' | sort)
+listed=$(sed -n '/^\.Ss Outcomes/,/^\.Ss Errors/p' "$MANDIR/stillfs.1" |
+	sed -n 's/^\.It Li "\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' |
+	sed 's/(partial: .*)/(partial)/' | sort)
+[ -n "$told" ] && [ "$told" = "$listed" ] ||
+	fail "outcomes: the program has $told, stillfs(1) has $listed"
 echo "ok - stillfs(1) has every outcome"
+# The names of events that stand in the sources as they are.
+names=$(cat "$TOP"/src/core/*.c "$TOP"/fs/*.c | tr -s '\n\t ' ' ' |
+	grep -oE 'still_events_add\([^;"]*STILL_LEVEL_[A-Z]*, "[a-z-]*"' |
+	sed 's/.*"\(.*\)"/\1/' | sort -u)
+[ "$(echo "$names" | wc -l)" -ge 10 ] || fail "no events in the sources"
+for name in $names; do
+	grep -q "^\.It Cm $name Pq" "$MANDIR/stillfs-events.5" ||
+		fail "stillfs-events(5) does not describe $name"
+done
+echo "ok - stillfs-events(5) has the events"

@@ -113,6 +113,22 @@ void still_buf_line(struct still_buf *buf, const char *text)
 	add_escaped(buf, text, "");
 }
 
+void still_buf_size(struct still_buf *buf, uint64_t bytes)
+{
+	static const char *const units[] = {
+	    "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double value = (double) bytes;
+	size_t i = 0;
+
+	/* What would be printed as 1024.0 is 1.0 of the next unit. */
+	while (value >= (i ? 1023.95 : 1024) &&
+	    i + 1 < sizeof(units) / sizeof(units[0])) {
+		value /= 1024;
+		i++;
+	}
+	still_buf_printf(buf, i ? "%.1f %s" : "%.0f %s", value, units[i]);
+}
+
 char *still_buf_take(struct still_buf *buf, size_t *ret_len)
 {
 	char *data;

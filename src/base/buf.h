@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct still_buf {
 	char *data;      /* owned */
@@ -42,6 +43,9 @@ void still_buf_word(struct still_buf *buf, const char *text);
 /* Append `text` so that it stays on one line and is valid UTF-8: the bytes that
  * still_buf_word() escapes are escaped alike, quotes and backslashes stay. */
 void still_buf_line(struct still_buf *buf, const char *text);
+
+/* "9 B", "1.5 KiB" ... for people. */
+void still_buf_size(struct still_buf *buf, uint64_t bytes);
 
 /* Hand the bytes to the caller, who frees them; the buffer is empty then.
  * NULL when an append failed. */

@@ -16,19 +16,6 @@
 
 /* ---- figures ------------------------------------------------------------- */
 
-static void size_text(struct still_buf *buf, uint64_t bytes)
-{
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double value = (double) bytes;
-	size_t i = 0;
-
-	while (value >= 1024 && i + 1 < sizeof(units) / sizeof(units[0])) {
-		value /= 1024;
-		i++;
-	}
-	still_buf_printf(buf, i ? "%.1f %s" : "%.0f %s", value, units[i]);
-}
-
 /* In the largest unit of which there are two: what is below it is no help. */
 static void span_text(struct still_buf *buf, int64_t span_ns)
 {
@@ -75,14 +62,14 @@ static void progress_text(
 		still_buf_printf(buf,
 		    "%u unchanged since the last good session, ",
 		    s->files_known);
-	size_text(buf, s->bytes_served);
+	still_buf_size(buf, s->bytes_served);
 	still_buf_str(buf, " of ");
-	size_text(buf, s->bytes);
+	still_buf_size(buf, s->bytes);
 	still_buf_str(buf, s->committing ? "\nverifying: " : "\nseal:      ");
 	if (s->sealing || s->committing) {
 		still_buf_str(
 		    buf, s->committing ? "for the commit, " : "being made, ");
-		size_text(buf, s->bytes_hashed);
+		still_buf_size(buf, s->bytes_hashed);
 		still_buf_str(buf, " checked\n");
 	} else {
 		still_buf_str(buf,
@@ -100,7 +87,7 @@ static void pin_text(
 	span_text(buf, s->pin_age_ns);
 	if (s->log_held_bytes) {
 		still_buf_str(buf, "; ");
-		size_text(buf, s->log_held_bytes);
+		still_buf_size(buf, s->log_held_bytes);
 		still_buf_str(buf,
 		    " of the application's log cannot be used again until the "
 		    "session ends\n");
@@ -194,7 +181,7 @@ static void record_text(struct still_buf *buf, const struct still_record *r)
 	still_buf_str(buf, "moment of ");
 	time_text(buf, r->frozen_at_ns);
 	still_buf_str(buf, "; ");
-	size_text(buf, r->bytes);
+	still_buf_size(buf, r->bytes);
 	still_buf_printf(buf, "; %s, %s, number %" PRIu64 ", %s", r->id,
 	    still_session_kind_word(r->kind), r->number, r->outcome_text);
 }

@@ -145,7 +145,7 @@ static int add_databases(struct still_buf *buf,
 		struct still_buf size = STILL_BUF_INIT;
 
 		ctl_table_add(&table, database->path);
-		ctl_buf_size(&size, database->size_bytes);
+		still_buf_size(&size, database->size_bytes);
 		ctl_table_take(&table, &size);
 		ctl_table_add(&table, database->log);
 		ctl_table_add(&table,

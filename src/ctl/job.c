@@ -79,9 +79,9 @@ void ctl_job_bar(struct still_buf *buf, const struct ctl_job *job,
 	for (int i = 0; i < BAR_COLUMNS; i++)
 		still_buf_str(buf, i < part * BAR_COLUMNS ? "#" : ".");
 	still_buf_printf(buf, "] %3d%%  ", (int) (part * 100));
-	ctl_buf_size(buf, answer->bytes_verified);
+	still_buf_size(buf, answer->bytes_verified);
 	still_buf_str(buf, " of ");
-	ctl_buf_size(buf, answer->bytes);
+	still_buf_size(buf, answer->bytes);
 }
 
 static void draw(struct progress *progress, const struct still_control *answer)

@@ -52,7 +52,7 @@ static void add_row(struct ctl_table *table, const struct still_record *record)
 	ctl_table_add(table, still_session_kind_word(record->kind));
 	ctl_buf_time(&buf, record->begun_at_ns);
 	ctl_table_take(table, &buf);
-	ctl_buf_size(&buf, record->bytes);
+	still_buf_size(&buf, record->bytes);
 	ctl_table_take(table, &buf);
 	ctl_table_printf(table, "%" PRIu32, record->files);
 	ctl_table_add(table, ctl_record_outcome(record));

@@ -106,22 +106,6 @@ int ctl_out_buf(struct still_buf *buf, struct still_error *err)
 
 /* ---- values -------------------------------------------------------------- */
 
-void ctl_buf_size(struct still_buf *buf, uint64_t bytes)
-{
-	static const char *const units[] = {
-	    "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-	double value = (double) bytes;
-	size_t i = 0;
-
-	/* What would be printed as 1024.0 is 1.0 of the next unit. */
-	while (value >= (i ? 1023.95 : 1024) &&
-	    i + 1 < sizeof(units) / sizeof(units[0])) {
-		value /= 1024;
-		i++;
-	}
-	still_buf_printf(buf, i ? "%.1f %s" : "%.0f %s", value, units[i]);
-}
-
 void ctl_buf_time(struct still_buf *buf, int64_t time_ns)
 {
 	time_t seconds = (time_t) (time_ns / STILL_NS_PER_S);

@@ -33,9 +33,6 @@ json_t *ctl_error_json(const struct still_error *err);
 /* Print and release. NOMEM when `buf` has failed. */
 int ctl_out_buf(struct still_buf *buf, struct still_error *err);
 
-/* "1.5 GiB" */
-void ctl_buf_size(struct still_buf *buf, uint64_t bytes);
-
 /* "2026-11-21 08:15:00" in local time; "-" for 0. */
 void ctl_buf_time(struct still_buf *buf, int64_t time_ns);
 

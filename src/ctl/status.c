@@ -163,7 +163,7 @@ static void add_record(
 		    still_session_kind_word(record->kind));
 		ctl_buf_time(buf, record->begun_at_ns);
 		still_buf_str(buf, ", ");
-		ctl_buf_size(buf, record->bytes);
+		still_buf_size(buf, record->bytes);
 		still_buf_printf(buf, ", %s\n", ctl_record_outcome(record));
 	} else {
 		still_buf_str(buf, "none yet\n");

@@ -232,9 +232,33 @@ static void words_lose_nothing(void **state)
 	}
 }
 
+static void assert_size(uint64_t bytes, const char *expected)
+{
+	struct still_buf buf = STILL_BUF_INIT;
+
+	still_buf_size(&buf, bytes);
+	assert_string_equal(buf.data, expected);
+	still_buf_release(&buf);
+}
+
+static void sizes(void **state)
+{
+	(void) state;
+	assert_size(0, "0 B");
+	assert_size(1023, "1023 B");
+	assert_size(1024, "1.0 KiB");
+	assert_size(1536, "1.5 KiB");
+	assert_size(UINT64_C(1) << 20, "1.0 MiB");
+	/* Not 1024.0 KiB. */
+	assert_size((UINT64_C(1) << 20) - 1, "1.0 MiB");
+	assert_size(UINT64_C(1) << 40, "1.0 TiB");
+	assert_size(UINT64_MAX, "16.0 EiB");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(sizes),
 	    cmocka_unit_test(appends),
 	    cmocka_unit_test(grows),
 	    cmocka_unit_test(longer_than_its_first_room),

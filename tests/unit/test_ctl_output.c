@@ -93,29 +93,6 @@ static void control_bytes(void **state)
 
 /* ---- values -------------------------------------------------------------- */
 
-static void assert_size(uint64_t bytes, const char *expected)
-{
-	struct still_buf buf = STILL_BUF_INIT;
-
-	ctl_buf_size(&buf, bytes);
-	assert_string_equal(buf.data, expected);
-	still_buf_release(&buf);
-}
-
-static void sizes(void **state)
-{
-	(void) state;
-	assert_size(0, "0 B");
-	assert_size(1023, "1023 B");
-	assert_size(1024, "1.0 KiB");
-	assert_size(1536, "1.5 KiB");
-	assert_size(UINT64_C(1) << 20, "1.0 MiB");
-	/* Not 1024.0 KiB. */
-	assert_size((UINT64_C(1) << 20) - 1, "1.0 MiB");
-	assert_size(UINT64_C(1) << 40, "1.0 TiB");
-	assert_size(UINT64_MAX, "16.0 EiB");
-}
-
 static void times(void **state)
 {
 	static const int64_t time_ns = INT64_C(1795305600123456789);
@@ -256,7 +233,6 @@ int main(void)
 	    cmocka_unit_test(only_a_head),
 	    cmocka_unit_test(wide_letters),
 	    cmocka_unit_test(control_bytes),
-	    cmocka_unit_test(sizes),
 	    cmocka_unit_test(times),
 	    cmocka_unit_test(bars),
 	    cmocka_unit_test(errors_in_json),

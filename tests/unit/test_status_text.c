@@ -380,7 +380,7 @@ static void text_sizes(void **state)
 	    {1024, " of 1.0 KiB\n"},
 	    {UINT64_C(5) << 30, " of 5.0 GiB\n"},
 	    {UINT64_C(3) << 40, " of 3.0 TiB\n"},
-	    {UINT64_C(5000) << 40, " of 5000.0 TiB\n"},
+	    {UINT64_C(5000) << 40, " of 4.9 PiB\n"},
 	};
 
 	(void) state;

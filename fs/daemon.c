@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "fs/file.h"
 #include "fs/log.h"
 #include "fs/mount.h"
 #include "fs/mountinfo.h"
@@ -404,6 +405,7 @@ static void release(struct daemon *daemon)
 		fs_mount_end(&daemon->mount);
 		fuse_session_destroy(daemon->mount.fuse);
 	}
+	fs_file_end(state);
 	fs_state_release(state);
 	still_instance_detach(state->instance);
 	still_catalog_close(state->catalog);

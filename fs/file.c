@@ -18,8 +18,12 @@
 #include "fs/errno.h"
 #include "fs/node.h"
 
-/* A live file's text as of its open; kept in fi->fh. */
-struct text {
+/* A live file's text as of its open; kept in fi->fh. A release is a request that
+ * nobody waits for, and one that comes with the umount may never be seen: so the
+ * state knows them all. */
+struct fs_text {
+	struct fs_text *next;
+	struct fs_text *prev;
 	size_t len;
 	char *data;
 };
@@ -72,14 +76,51 @@ static void *thread_buffer(size_t size)
 	return buffer->data;
 }
 
+static void free_text(struct fs_text *text)
+{
+	free(text->data);
+	free(text);
+}
+
+static void add_text(struct fs_state *state, struct fs_text *text)
+{
+	pthread_mutex_lock(&state->lock);
+	text->prev = NULL;
+	text->next = state->texts;
+	if (text->next)
+		text->next->prev = text;
+	state->texts = text;
+	pthread_mutex_unlock(&state->lock);
+}
+
+static void drop_text(struct fs_state *state, struct fs_text *text)
+{
+	pthread_mutex_lock(&state->lock);
+	if (text->next)
+		text->next->prev = text->prev;
+	if (text->prev)
+		text->prev->next = text->next;
+	else
+		state->texts = text->next;
+	pthread_mutex_unlock(&state->lock);
+	free_text(text);
+}
+
+void fs_file_end(struct fs_state *state)
+{
+	while (state->texts)
+		drop_text(state, state->texts);
+}
+
 static void open_live(
     fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	struct text *text = malloc(sizeof(*text));
+	struct fs_state *state = fs_state_of(req);
+	struct fs_text *text = malloc(sizeof(*text));
 
 	if (text)
-		text->data = fs_state_live_text(fs_state_of(req),
-		    (int) (node - FS_NODE_LIVE_FIRST), &text->len);
+		text->data = fs_state_live_text(
+		    state, (int) (node - FS_NODE_LIVE_FIRST), &text->len);
 	if (!text || !text->data) {
 		free(text);
 		fuse_reply_err(req, ENOMEM);
@@ -88,10 +129,9 @@ static void open_live(
 	fi->fh = (uintptr_t) text;
 	fi->direct_io = 1;
 	fi->noflush = 1;
-	if (fuse_reply_open(req, fi) != 0) {
-		free(text->data);
-		free(text);
-	}
+	add_text(state, text);
+	if (fuse_reply_open(req, fi) != 0)
+		drop_text(state, text);
 }
 
 static void open_entry(
@@ -133,12 +173,9 @@ void fs_file_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 
 void fs_file_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	if (fs_node_is_live(node)) {
-		struct text *text = (struct text *) (uintptr_t) fi->fh;
-
-		free(text->data);
-		free(text);
-	}
+	if (fs_node_is_live(node))
+		drop_text(
+		    fs_state_of(req), (struct fs_text *) (uintptr_t) fi->fh);
 	fuse_reply_err(req, 0);
 }
 
@@ -189,7 +226,7 @@ void fs_file_read_entry(fuse_req_t req, fuse_ino_t node, size_t size, off_t off)
 void fs_file_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
     struct fuse_file_info *fi)
 {
-	const struct text *text;
+	const struct fs_text *text;
 	size_t from;
 	void *data;
 
@@ -197,7 +234,7 @@ void fs_file_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 		fs_file_read_entry(req, node, size, off);
 		return;
 	}
-	text = (const struct text *) (uintptr_t) fi->fh;
+	text = (const struct fs_text *) (uintptr_t) fi->fh;
 	from = (size_t) off < text->len ? (size_t) off : text->len;
 	if (size > text->len - from)
 		size = text->len - from;

@@ -19,4 +19,9 @@ void fs_file_release(
 void fs_file_read_entry(
     fuse_req_t req, fuse_ino_t node, size_t size, off_t off);
 
+struct fs_state;
+
+/* When no request comes any more: let go of what was not released. */
+void fs_file_end(struct fs_state *state);
+
 #endif

@@ -30,6 +30,7 @@
 #include "still.h"
 
 struct fuse_session;
+struct fs_text;
 
 /* A session with its epoch, as long as anybody looks at it. */
 struct fs_shown {
@@ -70,6 +71,7 @@ struct fs_state {
 	int64_t backup_time_s;      /* of backup/; 0 until somebody looks */
 	bool ending;                /* no session begins any more */
 	bool given_up;              /* the client aborts the present one */
+	struct fs_text *texts;      /* of live files that are open (file.c) */
 	struct still_totals totals; /* of sessions that have ended */
 	/* As of the last look into the catalog; each has at most one. */
 	struct still_record *last_committed;

@@ -4,8 +4,8 @@
 # and stops at the first thing that is not so. Everything it makes lies below
 # $tmp; whatever happens, nothing stays mounted and no process stays behind.
 #
-# Environment, set by the makefile: STILLFS, STILLCTL, LOAD, WAL, PEEK, CKSUM,
-# HAMMER (programs).
+# Environment, set by the makefile: STILLFS, STILLCTL, LOAD, WAL, PEEK, GRIP,
+# CKSUM, HAMMER (programs).
 # STILL_CI=1: what cannot be tested here is a failure, not a skip.
 
 set -u
@@ -77,14 +77,18 @@ wait_for() {
 gone() { ! kill -0 "$1" 2>/dev/null; }
 mounted() { awk -v m="$1" '$5 == m {f = 1} END {exit !f}' /proc/self/mountinfo; }
 
-# start_fs [SOURCE [OPTION...]]: in the foreground, log in $log.
-start_fs() {
+# launch_fs [SOURCE [OPTION...]]: in the foreground, log in $log.
+launch_fs() {
 	local source=${1:-$src}
 	[ $# -gt 0 ] && shift
 	: >"$log"
 	# Without the descriptors through which the test talks to others.
 	"$STILLFS" "$source" "$mnt" -f "$@" >>"$log" 2>&1 7>&- 8>&- &
 	fs_pid=$!
+}
+# start_fs [SOURCE [OPTION...]]: the same, until the mount is ready.
+start_fs() {
+	launch_fs "$@"
 	wait_for 20 grep -q ' info mounted ' "$log" || fail "the mount is not ready"
 }
 
@@ -149,6 +153,24 @@ outcome_is() {
 }
 outcome() {
 	sed -n 's/.* session-end .* outcome="\{0,1\}\([A-Z]*\((.*)\)\{0,1\}\)"\{0,1\} files=.*/\1/p' "$log"
+}
+
+# record KEY [N]: of the newest session that the catalog knows, or of the Nth
+# before it. Empty where there is none.
+record() {
+	"$STILLCTL" list --all --json --state "$state" \
+		>"$tmp/list.json" 2>"$tmp/list.err" || {
+		echo "list failed: $(cat "$tmp/list.err")"
+		return
+	}
+	sqlite3 :memory: "SELECT json_extract(CAST(readfile('$tmp/list.json')
+		AS TEXT), '\$[${2:-0}].$1')"
+}
+# recorded OUTCOME: it is the newest session's.
+recorded() {
+	local got
+	got=$(record outcome)
+	[ "$got" = "$1" ] || fail "the catalog says '$got', not '$1'"
 }
 
 # make_db FILE [PAGE_SIZE [ROWS]]: in WAL mode; nobody has it open afterwards.

@@ -6,13 +6,15 @@
  *	peek mmap FILE REFERENCE               through a mapping, back to front
  *	peek bad FILE PAGE_SIZE                which pages give EIO, one per line
  *	peek hold FILE                         open, read a byte, wait for stdin
- *	peek late FILE REFERENCE               the same, then read all of it
+ *	peek late FILE REFERENCE               the same, then read a byte as
+ *	                                       everybody does, then all of it
  *	peek loop FILE REFERENCE               open by name and read all of it,
  *	                                       again and again until stdin ends
  *
  * late and loop read past the page cache. They exit with 0 after whole reads
  * only, with 3 at the first error, whose name they print, and with 1 when a
- * byte is another one or missing.
+ * byte is another one or missing. What late gets through the page cache, "byte"
+ * or the name of an error, it only prints.
  */
 #include "config.h"
 
@@ -180,7 +182,15 @@ static int late(const char *path, const char *reference)
 	int fd = open_or_die(path);
 	int ref = open_or_die(reference);
 
-	if (!hold(fd) || fcntl(fd, F_SETFL, O_DIRECT) != 0)
+	char byte;
+
+	if (!hold(fd))
+		return EXIT_FAILURE;
+	if (pread(fd, &byte, 1, 0) == 1)
+		say("byte");
+	else
+		error();
+	if (fcntl(fd, F_SETFL, O_DIRECT) != 0)
 		return EXIT_FAILURE;
 	return compare(fd, ref);
 }

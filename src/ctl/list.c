@@ -91,14 +91,15 @@ static int print_table(
 	return rc;
 }
 
-/* Nothing is named and nothing configured: then all is meant. */
+/* Nothing is named and nothing configured, or a catalog and nothing in it: then
+ * all is meant. */
 static int find_target(const struct ctl_options *o, struct ctl_target *ret,
     bool *ret_all, struct still_error *err)
 {
 	int rc;
 
 	*ret = (struct ctl_target){0};
-	*ret_all = o->all && !o->target;
+	*ret_all = (o->all || o->state) && !o->target;
 	if (*ret_all)
 		return 0;
 	rc = ctl_target_find(o->target, ret, err);

@@ -273,6 +273,10 @@ want 0 "$STILLCTL" abort
 want 2 "$STILLCTL" begin
 said "several instances; name one: $tmp/m1, $tmp/m2"
 want 2 "$STILLCTL" umount
+want 2 "$STILLCTL" list
+# A catalog is named: all that is in it.
+want 0 "$STILLCTL" list --state "$state"
+grep -qF "ABORTED(by caller)" "$tmp/ctl.out" || exit 1
 want 0 "$STILLCTL" begin "$tmp/s2"
 want 0 "$STILLCTL" umount "$tmp/s2"
 want 0 "$STILLCTL" umount

@@ -176,21 +176,28 @@ static void leave(const struct daemon *daemon)
 	    "a request or a job does not end; leaving without it, "
 	    "the session counts as aborted",
 	    NULL);
+	fs_mount_abort(&daemon->mount);
 	if (fs_mount_is_ours(&daemon->mount))
 		fs_mountpoint_detach(daemon->state.mountpoint);
 	_exit(EXIT_FAILURE);
 }
 
-/* Get the main thread out of libfuse's loop: it looks at the exit flag only
- * when a signal interrupts its wait. */
+/*
+ * Get the main thread out of libfuse's loop: it looks at the exit flag only
+ * when a signal interrupts its wait. Not while a job is at work: it may have
+ * asked the kernel to forget a page that a read is to fill, and the kernel waits
+ * for that read to be answered.
+ */
 static void end_loop(struct daemon *daemon)
 {
 	int64_t start_ns = still_sys_monotonic_ns();
+	struct fs_jobs *jobs = &daemon->state.jobs;
 
 	/* Nobody waits any more for what a job is at. */
 	fs_state_cancel(&daemon->state);
+	fs_jobs_close(jobs);
 	while (!atomic_load(&daemon->ended)) {
-		if (!atomic_load(&daemon->loop_ended)) {
+		if (!atomic_load(&daemon->loop_ended) && !fs_jobs_busy(jobs)) {
 			fuse_session_exit(daemon->mount.fuse);
 			pthread_kill(daemon->main_thread, SIGUSR1);
 		}

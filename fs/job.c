@@ -184,6 +184,13 @@ bool fs_jobs_look(struct fs_jobs *jobs, uint64_t number, struct fs_job *ret)
 	return known;
 }
 
+void fs_jobs_close(struct fs_jobs *jobs)
+{
+	pthread_mutex_lock(&jobs->lock);
+	jobs->stopped = true;
+	pthread_mutex_unlock(&jobs->lock);
+}
+
 void fs_jobs_stop(struct fs_jobs *jobs)
 {
 	pthread_mutex_lock(&jobs->lock);

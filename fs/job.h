@@ -68,8 +68,10 @@ bool fs_jobs_busy(struct fs_jobs *jobs);
  * error. */
 bool fs_jobs_look(struct fs_jobs *jobs, uint64_t number, struct fs_job *ret);
 
-/* What is at work must be told to give up by other means; then this waits for
- * it, and nothing is started any more. */
+/* Nothing is started any more; what is at work goes on, and what waits. */
+void fs_jobs_close(struct fs_jobs *jobs);
+
+/* Likewise, and wait for it; it must be told to give up by other means. */
 void fs_jobs_stop(struct fs_jobs *jobs);
 
 void fs_jobs_release(struct fs_jobs *jobs);

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -62,6 +63,32 @@ void fs_mount_settle(struct fs_mount_point *mount)
 	    (fs_mountinfo_at(mount->path, &there, NULL) < 0 ||
 		there.dev != mount->dev))
 		atomic_store(&mount->gone, true);
+}
+
+/* In the kernel's directory of connections, where that is mounted: it works for
+ * any user, and when our mount has no place any more. */
+static bool abort_connection(const struct fs_mount_point *mount)
+{
+	char path[80];
+	bool done;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort",
+	    minor(mount->dev));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	done = write(fd, "1", 1) == 1;
+	close(fd);
+	return done;
+}
+
+void fs_mount_abort(const struct fs_mount_point *mount)
+{
+	if (!mount->dev || !fs_mount_connected(mount) ||
+	    abort_connection(mount) || !fs_mount_is_ours(mount))
+		return;
+	umount2(mount->path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 /* libfuse leaves a mount alone whose connection is gone, and only tidies up;

@@ -44,6 +44,10 @@ void fs_mount_settle(struct fs_mount_point *mount);
 /* Is our mount what lies on top of its place? */
 bool fs_mount_is_ours(const struct fs_mount_point *mount);
 
+/* Give up the connection: whatever waits in the kernel for an answer of ours is
+ * answered with an error. Does nothing where that is not permitted. */
+void fs_mount_abort(const struct fs_mount_point *mount);
+
 /* Take it away, if it is there. May start fusermount3. May be repeated. */
 void fs_mount_end(const struct fs_mount_point *mount);
 

@@ -98,14 +98,28 @@ static struct still_session *replace(struct fs_state *state)
 	return shown->session;
 }
 
+static bool is_ending(struct fs_state *state)
+{
+	bool ending;
+
+	pthread_mutex_lock(&state->lock);
+	ending = state->ending;
+	pthread_mutex_unlock(&state->lock);
+	return ending;
+}
+
 /* With the turn. */
 static int begin(struct fs_state *state, enum still_session_kind kind,
     struct still_error *err)
 {
 	int64_t time_s = fs_state_backup_time(state);
-	struct still_session *session = replace(state);
+	struct still_session *session;
 	int rc;
 
+	if (is_ending(state))
+		return still_error_set(
+		    err, STILL_ERR_CANCELLED, 0, NULL, "the daemon is ending");
+	session = replace(state);
 	if (!session)
 		return still_error_nomem(err);
 	rc = still_session_begin(session, kind, time_s, err);
@@ -151,16 +165,6 @@ int fs_state_begin_kind(struct fs_state *state, enum still_session_kind kind,
 		rc = begin(state, kind, err);
 	pthread_mutex_unlock(&state->turn);
 	return rc;
-}
-
-static bool is_ending(struct fs_state *state)
-{
-	bool ending;
-
-	pthread_mutex_lock(&state->lock);
-	ending = state->ending;
-	pthread_mutex_unlock(&state->lock);
-	return ending;
 }
 
 int fs_state_seal(struct fs_state *state, struct still_error *err)

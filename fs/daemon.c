@@ -85,13 +85,32 @@ static void detach_stdio(void)
 		close(null);
 }
 
-/* Only when a stat of it is answered, by us, is the mount there. */
+/*
+ * Only when a stat of it is answered, by us, is the mount there. A child asks,
+ * which has nothing of the connection: a request of our own would, if we were
+ * killed before we answered it, keep this process in the kernel, so that the
+ * connection, and everybody who waits for an answer, stayed for ever.
+ */
+static bool answers(const struct daemon *daemon)
+{
+	pid_t pid = fork();
+	struct stat st;
+	int status;
+
+	if (pid == 0) {
+		close_range(0, ~0U, 0);
+		_exit(stat(daemon->state.mountpoint, &st) != 0 ||
+		    st.st_dev != daemon->mount.dev);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return false;
+	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static bool announce(struct daemon *daemon)
 {
-	struct stat st;
-
-	if (stat(daemon->state.mountpoint, &st) != 0 ||
-	    st.st_dev != daemon->mount.dev)
+	if (!answers(daemon))
 		return false;
 	fs_mount_widen(&daemon->mount);
 	/* Not sooner. When an automounter has asked for this mount, the kernel

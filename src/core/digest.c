@@ -104,13 +104,32 @@ static bool is_coming(const struct still_digest *digest)
 	return false;
 }
 
+/* Under the lock. */
+static void add_read(struct still_digest *digest,
+    struct still_digest_read *read, uint64_t off_bytes, size_t len)
+{
+	*read = (struct still_digest_read){
+	    off_bytes, off_bytes + len, digest->reads};
+	digest->reads = read;
+}
+
+/* Under the lock. */
+static void remove_read(
+    struct still_digest *digest, const struct still_digest_read *read)
+{
+	struct still_digest_read **at = &digest->reads;
+
+	while (*at != read)
+		at = &(*at)->next;
+	*at = read->next;
+	pthread_cond_broadcast(&digest->ended);
+}
+
 void still_digest_begin(struct still_digest *digest,
     struct still_digest_read *read, uint64_t off_bytes, size_t len)
 {
-	*read = (struct still_digest_read){off_bytes, off_bytes + len, NULL};
 	pthread_mutex_lock(&digest->lock);
-	read->next = digest->reads;
-	digest->reads = read;
+	add_read(digest, read, off_bytes, len);
 	pthread_mutex_unlock(&digest->lock);
 }
 
@@ -126,8 +145,6 @@ void still_digest_end(struct still_digest *digest,
     struct still_digest_read *read, const void *data, size_t len,
     still_fill_fn *fill, void *arg)
 {
-	struct still_digest_read **at;
-
 	pthread_mutex_lock(&digest->lock);
 	while (len > 0 && is_near(digest, read))
 		if (is_coming(digest))
@@ -136,31 +153,65 @@ void still_digest_end(struct still_digest *digest,
 		    0)
 			break;
 	take(digest, read, data, len);
-	for (at = &digest->reads; *at != read; at = &(*at)->next)
-		;
-	*at = read->next;
-	pthread_cond_broadcast(&digest->ended);
+	remove_read(digest, read);
 	pthread_mutex_unlock(&digest->lock);
+}
+
+/* Register a read of the next piece. False when there is none. */
+static bool begin_piece(
+    struct still_digest *digest, struct still_digest_read *ret)
+{
+	uint64_t len;
+	bool done;
+
+	pthread_mutex_lock(&digest->lock);
+	done = digest->done;
+	len = digest->size_bytes - digest->frontier_bytes;
+	if (!done)
+		add_read(digest, ret, digest->frontier_bytes,
+		    (size_t) (len < PIECE_BYTES ? len : PIECE_BYTES));
+	pthread_mutex_unlock(&digest->lock);
+	return !done;
+}
+
+/*
+ * It is read as a reader reads, without the lock: a pass that gave the lock up
+ * only between its pieces would be the next one to get it, time and again, while
+ * readers of the same file wait.
+ */
+static int read_piece(struct still_digest *digest,
+    struct still_digest_read *read, still_fill_fn *fill, void *arg,
+    struct still_error *err)
+{
+	size_t len = (size_t) (read->to_bytes - read->from_bytes);
+	void *piece = malloc(len);
+	int rc = piece ? fill(arg, read->from_bytes, piece, len, err)
+		       : still_error_nomem(err);
+
+	pthread_mutex_lock(&digest->lock);
+	if (rc == 0)
+		take(digest, read, piece, len);
+	if (rc == 0 && digest->frontier_bytes < read->to_bytes)
+		rc = still_error_nomem(err);
+	remove_read(digest, read);
+	pthread_mutex_unlock(&digest->lock);
+	free(piece);
+	return rc;
 }
 
 int still_digest_complete(struct still_digest *digest, still_fill_fn *fill,
     void *arg, const atomic_bool *cancel, struct still_error *err)
 {
-	bool done = false;
+	struct still_digest_read read;
 	int rc = 0;
 
-	while (rc == 0 && !done) {
+	while (rc == 0) {
 		if (atomic_load(cancel))
 			return still_error_set(err, STILL_ERR_CANCELLED, 0,
 			    NULL, "the pass for the seal was stopped");
-		/* The lock is given up between pieces, so that readers of the
-		 * same file go on. */
-		pthread_mutex_lock(&digest->lock);
-		if (!digest->done)
-			rc = fill_piece(
-			    digest, digest->size_bytes, fill, arg, err);
-		done = digest->done;
-		pthread_mutex_unlock(&digest->lock);
+		if (!begin_piece(digest, &read))
+			break;
+		rc = read_piece(digest, &read, fill, arg, err);
 	}
 	return rc;
 }

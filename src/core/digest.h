@@ -14,7 +14,7 @@
  * two wait for each other.
  *
  * Threads: any; one lock inside, held while bytes are digested and while a gap
- * is read.
+ * is read, but not while the closing pass reads.
  */
 #ifndef STILL_CORE_DIGEST_H
 #define STILL_CORE_DIGEST_H

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sys.h"
 #include "core/digest.h"
 #include "tests/unit/scratch.h"
 
@@ -31,8 +32,8 @@ struct file {
 	atomic_bool cancel;
 	/* How the fill behaves, and what it did. */
 	int fill_code;
-	uint64_t n_fills;
-	uint64_t filled_bytes;
+	atomic_uint_fast64_t n_fills;
+	atomic_uint_fast64_t filled_bytes;
 	bool cancel_in_fill;
 };
 
@@ -57,7 +58,6 @@ static void close_file(struct file *file)
 	free(file->bytes);
 }
 
-/* Called under the digest's lock, so its counters need none. */
 static int fill(void *arg, uint64_t off_bytes, void *data, size_t len,
     struct still_error *err)
 {
@@ -485,6 +485,60 @@ static void the_one_before_fails(void **state)
 }
 
 /* What is far ahead goes on; it is the closing pass's. */
+/* ---- beside the pass ------------------------------------------------------ */
+
+#define SLOW_PIECES 60
+#define SLOW_NS INT64_C(20000000)
+
+static int fill_slowly(void *arg, uint64_t off_bytes, void *data, size_t len,
+    struct still_error *err)
+{
+	still_sys_sleep_ns(SLOW_NS);
+	return fill(arg, off_bytes, data, len, err);
+}
+
+struct pass {
+	struct file file;
+	atomic_bool over;
+};
+
+static void *pass_slowly(void *arg)
+{
+	struct pass *pass = arg;
+	struct still_error err = STILL_ERROR_INIT;
+
+	assert_int_equal(still_digest_complete(&pass->file.digest, fill_slowly,
+			     &pass->file, &pass->file.cancel, &err),
+	    0);
+	atomic_store(&pass->over, true);
+	return NULL;
+}
+
+/* The pass sleeps most of the time; nobody sleeps with it. */
+static void pass_lets_readers_in(void **state)
+{
+	struct pass pass = {.over = false};
+	struct file *file = &pass.file;
+	int64_t longest_ns = 0;
+	pthread_t thread;
+
+	(void) state;
+	open_file(file, (size_t) SLOW_PIECES * PIECE, 20);
+	pthread_create(&thread, NULL, pass_slowly, &pass);
+	while (!atomic_load(&pass.over)) {
+		int64_t took_ns = -still_sys_monotonic_ns();
+
+		feed(file, 0, 4096);
+		took_ns += still_sys_monotonic_ns();
+		if (took_ns > longest_ns)
+			longest_ns = took_ns;
+	}
+	pthread_join(thread, NULL);
+	assert_done(file);
+	assert_in_range(longest_ns, 0, 5 * SLOW_NS);
+	close_file(file);
+}
+
 static void far_ahead_does_not_wait(void **state)
 {
 	struct still_digest_read first;
@@ -519,6 +573,7 @@ int main(void)
 	    cmocka_unit_test(many_readers),
 	    cmocka_unit_test(waits_for_the_one_before),
 	    cmocka_unit_test(the_one_before_fails),
+	    cmocka_unit_test(pass_lets_readers_in),
 	    cmocka_unit_test(far_ahead_does_not_wait),
 	};
 

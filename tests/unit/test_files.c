@@ -10,9 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -354,6 +356,37 @@ static void threads(void **state)
 	assert_int_equal(sqlite_files_open_count(), 0);
 }
 
+/* What the kernel says of this process's table of descriptors. */
+static unsigned table_size(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	unsigned size = 0;
+	char line[256];
+
+	assert_non_null(status);
+	while (fgets(line, sizeof(line), status))
+		if (sscanf(line, "FDSize: %u", &size) == 1)
+			break;
+	fclose(status);
+	return size;
+}
+
+static void room_for_many(void **state)
+{
+	struct fixture *f = *state;
+	unsigned before = table_size();
+
+	assert_in_range(before, 1, 900);
+	sqlite_files_reserve(f->dirfd, before);
+	assert_int_equal(table_size(), before);
+	sqlite_files_reserve(f->dirfd, 1000);
+	assert_in_range(table_size(), 1000, 1U << 20);
+	/* It took the highest of them, and gave it back. */
+	assert_int_equal(fcntl(999, F_GETFD), -1);
+	/* More than there may be is no failure. */
+	sqlite_files_reserve(f->dirfd, INT_MAX);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -369,6 +402,7 @@ int main(void)
 	    TEST(locks_survive_the_registry),
 	    TEST(locks_do_not_survive_close),
 	    TEST(threads),
+	    TEST(room_for_many),
 	};
 
 	scratch_watchdog();

@@ -183,3 +183,11 @@ unsigned sqlite_files_open_count(void)
 	pthread_mutex_unlock(&lock);
 	return n;
 }
+
+void sqlite_files_reserve(int fd, unsigned n)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, (int) n - 1);
+
+	if (high >= 0)
+		close(high);
+}

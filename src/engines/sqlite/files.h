@@ -42,6 +42,16 @@ bool sqlite_file_shared(const struct sqlite_file *file);
 /* Give the reference back. Accepts NULL. */
 void sqlite_file_close(struct sqlite_file *file);
 
+/*
+ * Let the process's table of descriptors grow at once to what `n` take. It doubles
+ * as it fills up, and each time the kernel waits until no thread of the process
+ * looks into it any more: 10 ms and more, of which a freeze would have several.
+ * Alone, a process does not wait: to be called before there are threads. `fd` is
+ * any descriptor that carries no locks. Nothing stays open; that it fails does no
+ * harm.
+ */
+void sqlite_files_reserve(int fd, unsigned n);
+
 /* How many descriptors the registry holds open: for tests. */
 unsigned sqlite_files_open_count(void);
 

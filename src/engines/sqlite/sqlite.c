@@ -23,6 +23,7 @@
 #include "engines/sqlite/deep.h"
 #include "engines/sqlite/describe.h"
 #include "engines/sqlite/discover.h"
+#include "engines/sqlite/files.h"
 #include "engines/sqlite/identity.h"
 #include "engines/sqlite/image.h"
 
@@ -99,8 +100,7 @@ static int list(struct instance *instance, struct still_error *err)
 }
 
 /* Before anything is opened, so that nothing is half done for want of it. */
-static int check_limits(
-    const struct instance *instance, struct still_error *err)
+static int make_room(const struct instance *instance, struct still_error *err)
 {
 	size_t n = instance->listing.n_found;
 	size_t fds = n * FDS_PER_DATABASE + FDS_SPARE;
@@ -122,6 +122,7 @@ static int check_limits(
 		    "process may have %llu",
 		    instance->source.path, n, fds,
 		    (unsigned long long) limit.rlim_cur);
+	sqlite_files_reserve(instance->source.root_fd, (unsigned) fds);
 	return 0;
 }
 
@@ -164,7 +165,7 @@ static int sqlite_attach(const char *source,
 	if (rc == 0)
 		rc = list(instance, err);
 	if (rc == 0)
-		rc = check_limits(instance, err);
+		rc = make_room(instance, err);
 	if (rc < 0) {
 		sqlite_detach(&instance->base);
 		return rc;
@@ -407,7 +408,7 @@ static int freeze_once(struct instance *instance,
 	int rc = list(instance, err);
 
 	if (rc == 0)
-		rc = check_limits(instance, err);
+		rc = make_room(instance, err);
 	if (rc == 0)
 		rc = open_all(instance, request, err);
 	if (rc == 0)

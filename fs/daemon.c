@@ -501,7 +501,7 @@ int fs_daemon_run(const struct fs_options *options)
 	int fds[2];
 	pid_t pid;
 
-	fs_log_open(options->foreground);
+	fs_log_open(options->foreground, options->debug);
 	if (options->foreground)
 		return run(options, -1);
 	if (pipe2(fds, O_CLOEXEC) != 0)

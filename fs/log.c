@@ -18,6 +18,7 @@
 
 static bool to_stderr = true;
 static bool in_foreground;
+static enum still_level finest = STILL_LEVEL_INFO;
 
 static const int priorities[STILL_LEVEL_COUNT] = {
     [STILL_LEVEL_ERROR] = LOG_ERR,
@@ -51,9 +52,11 @@ __attribute__((format(printf, 2, 0))) static void fuse_says(
 	free(text);
 }
 
-void fs_log_open(bool foreground)
+void fs_log_open(bool foreground, bool debug)
 {
 	in_foreground = foreground;
+	if (debug)
+		finest = STILL_LEVEL_DEBUG;
 	openlog("stillfs", LOG_PID, LOG_DAEMON);
 	fuse_set_log_func(fuse_says);
 }
@@ -68,6 +71,8 @@ void fs_log_event(void *arg, enum still_level level, const char *line)
 	char time[STILL_TIME_TEXT_BYTES];
 
 	(void) arg;
+	if (level > finest)
+		return;
 	/* On a terminal that only starts a daemon, events are noise; what went
 	 * wrong is said as an error. */
 	if (to_stderr && !in_foreground)

@@ -32,7 +32,7 @@ enum still_level {
 	STILL_LEVEL_ERROR,
 	STILL_LEVEL_WARNING,
 	STILL_LEVEL_INFO,
-	STILL_LEVEL_DEBUG,
+	STILL_LEVEL_DEBUG, /* of a single file, though nothing is wrong with it */
 	STILL_LEVEL_COUNT
 };
 

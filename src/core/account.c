@@ -15,7 +15,7 @@ void still_account_begin(struct still_session *session, uint32_t index)
 {
 	const struct still_entry *entry = &session->snapshot.entries[index];
 
-	still_events_add(session->events, STILL_LEVEL_INFO, "file-begin",
+	still_events_add(session->events, STILL_LEVEL_DEBUG, "file-begin",
 	    "session", session->id, "path", entry->path, "size",
 	    still_number(entry->size_bytes).text, NULL);
 }
@@ -24,7 +24,7 @@ void still_account_whole(struct still_session *session, uint32_t index)
 {
 	const struct still_entry *entry = &session->snapshot.entries[index];
 
-	still_events_add(session->events, STILL_LEVEL_INFO, "file-end",
+	still_events_add(session->events, STILL_LEVEL_DEBUG, "file-end",
 	    "session", session->id, "path", entry->path, "bytes",
 	    still_number(entry->size_bytes).text, NULL);
 }
@@ -96,7 +96,7 @@ static void tell_log(
 
 	flatten(log, &p);
 	/* The first key that is NULL ends the list. */
-	still_events_add(session->events, STILL_LEVEL_INFO, "log-range",
+	still_events_add(session->events, STILL_LEVEL_DEBUG, "log-range",
 	    "session", session->id, "path", path, p.keys[0], p.values[0],
 	    p.keys[1], p.values[1], p.keys[2], p.values[2], p.keys[3],
 	    p.values[3], p.keys[4], p.values[4], p.keys[5], p.values[5],

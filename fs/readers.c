@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/sys.h"
+
 void fs_readers_init(struct fs_readers *readers)
 {
 	memset(readers, 0, sizeof(*readers));
@@ -79,21 +81,30 @@ static struct fs_reader_thread *place_of(
 	return &readers->threads[(unsigned) thread % FS_READER_THREADS];
 }
 
+/* Has it joined `epoch` just now? */
+static bool is_fresh(struct fs_readers *readers, pid_t thread, uint32_t epoch)
+{
+	const struct fs_reader_thread *seen = place_of(readers, thread);
+	int64_t now_ns = still_sys_monotonic_ns();
+	bool fresh;
+
+	pthread_mutex_lock(&readers->lock);
+	fresh = seen->thread == thread && seen->epoch == epoch &&
+	    now_ns - seen->seen_at_ns < FS_READER_FRESH_NS;
+	pthread_mutex_unlock(&readers->lock);
+	return fresh;
+}
+
 void fs_readers_join(struct fs_readers *readers, pid_t thread, uint32_t epoch)
 {
-	struct fs_reader_thread *seen = place_of(readers, thread);
 	struct fs_reader *reader;
+	int64_t now_ns;
 	uint64_t start_ticks;
 	pid_t process;
-	bool known;
 
-	if (thread <= 0)
+	if (thread <= 0 || is_fresh(readers, thread, epoch))
 		return;
-	pthread_mutex_lock(&readers->lock);
-	known = seen->thread == thread && seen->epoch == epoch;
-	pthread_mutex_unlock(&readers->lock);
-	if (known)
-		return;
+	now_ns = still_sys_monotonic_ns();
 	process = process_of(thread);
 	start_ticks = start_of(process);
 	pthread_mutex_lock(&readers->lock);
@@ -103,7 +114,8 @@ void fs_readers_join(struct fs_readers *readers, pid_t thread, uint32_t epoch)
 		readers->next = (readers->next + 1) % FS_READERS_MAX;
 	}
 	*reader = (struct fs_reader){process, start_ticks, epoch};
-	*seen = (struct fs_reader_thread){thread, epoch};
+	*place_of(readers, thread) = (struct fs_reader_thread){
+	    thread, epoch, now_ns};
 	pthread_mutex_unlock(&readers->lock);
 }
 
@@ -126,7 +138,7 @@ bool fs_readers_is_late(
 	uint64_t start_ticks;
 	pid_t process;
 
-	if (thread <= 0)
+	if (thread <= 0 || is_fresh(readers, thread, epoch))
 		return false;
 	pthread_mutex_lock(&readers->lock);
 	late = any_before(readers, epoch);

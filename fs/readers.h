@@ -32,12 +32,17 @@ struct fs_reader {
 	uint32_t epoch; /* the last that it took part in */
 };
 
-/* Threads that were seen lately, so that not every request asks /proc. */
+/*
+ * Threads whose process was seen just now to take part, so that not every
+ * request asks /proc. Their numbers are used again, but not so soon.
+ */
 #define FS_READER_THREADS 1024
+#define FS_READER_FRESH_NS INT64_C(100000000)
 
 struct fs_reader_thread {
 	pid_t thread;
-	uint32_t epoch;
+	uint32_t epoch;     /* in this one */
+	int64_t seen_at_ns; /* CLOCK_MONOTONIC */
 };
 
 struct fs_readers {

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/sys.h"
 #include "fs/readers.h"
 #include "tests/unit/scratch.h"
 
@@ -148,6 +149,32 @@ static void another_process(void **state)
 	end(one);
 }
 
+/* A thread that is new may have the number of one that is gone: what is known of
+ * that is believed for a moment only. */
+static void another_thread(void **state)
+{
+	struct fs_reader_thread *seen;
+	pid_t one = child();
+
+	(void) state;
+	fs_readers_join(&readers, one, 1);
+	seen = &readers.threads[(unsigned) one % FS_READER_THREADS];
+	seen->epoch = 2;
+	/* However long this takes. */
+	seen->seen_at_ns += INT64_C(1000000000000);
+	assert_false(fs_readers_is_late(&readers, one, 2));
+	assert_true(fs_readers_is_late(&readers, one, 3));
+	seen->seen_at_ns = still_sys_monotonic_ns() - FS_READER_FRESH_NS;
+	assert_true(fs_readers_is_late(&readers, one, 2));
+	/* It takes part now, which is noticed though its number was seen. */
+	fs_readers_join(&readers, one, 2);
+	assert_false(fs_readers_is_late(&readers, one, 2));
+	seen->seen_at_ns = 0;
+	assert_false(fs_readers_is_late(&readers, one, 2));
+	assert_true(fs_readers_is_late(&readers, one, 3));
+	end(one);
+}
+
 /* The oldest are forgotten, the last are not. */
 static void many(void **state)
 {
@@ -171,6 +198,7 @@ int main(void)
 	    TEST(nobody),
 	    TEST(threads),
 	    TEST(another_process),
+	    TEST(another_thread),
 	    TEST(many),
 	};
 

@@ -23,6 +23,7 @@
 #include "core/snapshot.h"
 #include "core/spool.h"
 #include "engines/sqlite/cut.h"
+#include "engines/sqlite/guard.h"
 #include "tests/lib/app.h"
 #include "tests/unit/scratch.h"
 
@@ -758,6 +759,8 @@ static void slots_are_taken(void **state)
 {
 	struct fixture *f = *state;
 	struct app *readers[4];
+	uint64_t log_bytes = 0;
+	struct stat st;
 
 	make(f, "a.db", "WAL");
 	make(f, "b.db", "WAL");
@@ -782,7 +785,11 @@ static void slots_are_taken(void **state)
 	    f->images[0].pin.slot_mark);
 	ask(f, 0, "SELECT n FROM t", "9");
 	assert_int_equal(
-	    sqlite_pin_check(&f->images[0].pin, f->root_fd, NULL), 0);
+	    sqlite_pin_check(&f->images[0].pin, f->root_fd, &log_bytes, NULL),
+	    0);
+	assert_int_equal(
+	    sqlite_sidecar_stat(f->root_fd, "a.db", "-wal", &st), 0);
+	assert_int_equal(log_bytes, st.st_size);
 }
 
 /* No slot at all is to be had, but all of the log is in the file: read lock 0

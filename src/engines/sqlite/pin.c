@@ -408,8 +408,8 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
 
-int sqlite_pin_check(
-    const struct sqlite_pin *pin, int root_fd, struct still_error *err)
+int sqlite_pin_check(const struct sqlite_pin *pin, int root_fd,
+    uint64_t *ret_log_bytes, struct still_error *err)
 {
 	const char *why = NULL;
 	struct sqlite_index_header now;
@@ -433,22 +433,15 @@ int sqlite_pin_check(
 	    pin->header.max_frame > 0 && sqlite_index_read(pin->index, &now) &&
 	    memcmp(now.salts, pin->header.salts, sizeof(now.salts)) != 0)
 		why = "its log was restarted";
-	if (!why)
+	if (!why) {
+		*ret_log_bytes = (uint64_t) st.st_size;
 		return 0;
+	}
 	return still_error_set(err, STILL_ERR_LOST, 0,
 	    "The live database is not harmed by stillfs; end this session and "
 	    "begin another.",
 	    "database `%s`: the snapshot is no longer protected, %s",
 	    pin->target.rel, why);
-}
-
-uint64_t sqlite_pin_log_bytes(const struct sqlite_pin *pin)
-{
-	struct stat st;
-
-	if (!pin->wal || still_sys_fstat(sqlite_file_fd(pin->wal), &st) < 0)
-		return 0;
-	return (uint64_t) st.st_size;
 }
 
 void sqlite_pin_release(struct sqlite_pin *pin)

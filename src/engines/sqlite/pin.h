@@ -131,13 +131,10 @@ int sqlite_pin_switched(const struct sqlite_pin *pin, struct still_error *err);
  * read. Only frames in (backfill, max_frame]. */
 uint32_t sqlite_pin_index_page(struct sqlite_pin *pin, uint32_t frame);
 
-/* 0 while the pin protects its moment, else STILL_ERR_LOST. Takes no lock and
- * opens nothing. */
-int sqlite_pin_check(
-    const struct sqlite_pin *pin, int root_fd, struct still_error *err);
-
-/* How long the log is by now. */
-uint64_t sqlite_pin_log_bytes(const struct sqlite_pin *pin);
+/* 0 while the pin protects its moment, with the length that its log has by now;
+ * else STILL_ERR_LOST. Takes no lock and opens nothing. */
+int sqlite_pin_check(const struct sqlite_pin *pin, int root_fd,
+    uint64_t *ret_log_bytes, struct still_error *err);
 
 /* Let everything go, in the order that the locks need. Accepts a zeroed or
  * half-built pin. */

@@ -464,17 +464,18 @@ static int sqlite_keep(struct still_engine_instance *base,
 
 	for (size_t i = 0; i < instance->n_images; i++) {
 		const struct sqlite_image *image = &instance->images[i];
+		uint64_t log_bytes;
 		int rc;
 
 		if (!sqlite_image_is_pinned(image))
 			continue;
 		rc = sqlite_pin_check(
-		    &image->pin, instance->source.root_fd, err);
+		    &image->pin, instance->source.root_fd, &log_bytes, err);
 		if (rc < 0) {
 			atomic_store(&instance->lost, true);
 			return rc;
 		}
-		held.log_bytes += sqlite_pin_log_bytes(&image->pin);
+		held.log_bytes += log_bytes;
 	}
 	*ret_held = held;
 	return 0;

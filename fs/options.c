@@ -6,13 +6,13 @@
 #define FUSE_USE_VERSION 312
 #include <fuse_opt.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/value.h"
 #include "still.h"
 
 #define THREADS_DEFAULT_MAX 4
@@ -123,50 +123,6 @@ static const struct option *find_option(const char *name, size_t len)
 	return NULL;
 }
 
-/* Decimal digits and nothing else. */
-static int parse_number(const struct option *option, const char *text,
-    uint32_t *ret, struct still_error *err)
-{
-	unsigned long long value = 0;
-	const char *p = text;
-
-	for (; isdigit((unsigned char) *p) && value <= UINT32_MAX; p++)
-		value = value * 10 + (unsigned) (*p - '0');
-	if (p == text || *p)
-		if (p == text || value <= UINT32_MAX)
-			return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-			    "option `%s`: `%s` is not a number", option->name,
-			    text);
-	if (value < option->min || value > option->max)
-		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-		    "option `%s`: %s is out of range, it takes %u to %u",
-		    option->name, text, option->min, option->max);
-	*ret = (uint32_t) value;
-	return 0;
-}
-
-/* One of the words "a|b|c"; its place in them. */
-static int parse_choice(const struct option *option, const char *text,
-    uint32_t *ret, struct still_error *err)
-{
-	const char *word = option->value;
-	size_t len = strlen(text);
-
-	for (uint32_t i = 0;; i++) {
-		size_t n = strcspn(word, "|");
-
-		if (n == len && memcmp(word, text, n) == 0) {
-			*ret = i;
-			return 0;
-		}
-		if (!word[n])
-			return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-			    "option `%s`: `%s` is not one of %s", option->name,
-			    text, option->value);
-		word += n + 1;
-	}
-}
-
 static int set_option(
     struct parse *parse, const struct option *option, const char *value)
 {
@@ -183,11 +139,11 @@ static int set_option(
 		return still_error_set(parse->err, STILL_ERR_INVALID, 0, NULL,
 		    "option `%s`: needs a value", option->name);
 	if (option->kind == NUMBER)
-		return parse_number(
-		    option, value, (uint32_t *) field, parse->err);
+		return still_value_number(option->name, value, option->min,
+		    option->max, (uint32_t *) field, parse->err);
 	if (option->kind == CHOICE)
-		return parse_choice(
-		    option, value, (uint32_t *) field, parse->err);
+		return still_value_choice(option->name, option->value, value,
+		    (uint32_t *) field, parse->err);
 	free(*(char **) field);
 	*(char **) field = strdup(value);
 	return *(char **) field ? 0 : still_error_nomem(parse->err);

@@ -41,17 +41,7 @@ static int give_up(const struct ctl_options *o, const struct ctl_target *target,
 
 static int run(const struct ctl_options *o, struct still_error *err)
 {
-	struct ctl_target target;
-	int rc = ctl_target_find(o->target, &target, err);
-
-	if (rc < 0)
-		rc = ctl_target_status(rc);
-	else
-		rc = ctl_target_require_mount(&target, err);
-	if (rc == 0)
-		rc = give_up(o, &target, err);
-	ctl_target_release(&target);
-	return rc;
+	return ctl_target_run(o, give_up, NULL, err);
 }
 
 const struct ctl_verb ctl_verb_abort = {

@@ -118,17 +118,7 @@ static int commit_mounted(const struct ctl_options *o,
 
 static int run(const struct ctl_options *o, struct still_error *err)
 {
-	struct ctl_target target;
-	int rc = ctl_target_find(o->target, &target, err);
-
-	if (rc < 0)
-		rc = ctl_target_status(rc);
-	else if (target.mounted && !target.dead)
-		rc = commit_mounted(o, &target, err);
-	else
-		rc = commit_in_catalog(o, &target, err);
-	ctl_target_release(&target);
-	return rc;
+	return ctl_target_run(o, commit_mounted, commit_in_catalog, err);
 }
 
 const struct ctl_verb ctl_verb_commit = {

@@ -3,9 +3,10 @@
 
 #include "ctl/options.h"
 
-#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/value.h"
 #include "still.h"
 
 const struct ctl_option ctl_options_common[] = {
@@ -19,6 +20,9 @@ const struct ctl_option ctl_options_common[] = {
     CTL_OPTIONS_END,
 };
 
+/* The longest option, with its dashes. */
+#define CTL_OPTION_CHARS 40
+
 struct parse {
 	const struct ctl_option *own;
 	struct ctl_options *options;
@@ -27,56 +31,14 @@ struct parse {
 	unsigned max_targets;
 };
 
-/* ---- values -------------------------------------------------------------- */
-
-/* Decimal digits and nothing else. */
-static int parse_number(const struct ctl_option *option, const char *text,
-    uint32_t *ret, struct still_error *err)
-{
-	unsigned long long value = 0;
-	const char *p = text;
-
-	for (; isdigit((unsigned char) *p) && value <= UINT32_MAX; p++)
-		value = value * 10 + (unsigned) (*p - '0');
-	if (p == text || (*p && value <= UINT32_MAX))
-		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-		    "option `--%s`: `%s` is not a number", option->name, text);
-	if (value < option->min || value > option->max)
-		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-		    "option `--%s`: %s is out of range, it takes %u to %u",
-		    option->name, text, option->min, option->max);
-	*ret = (uint32_t) value;
-	return 0;
-}
-
-/* One of the words "a|b|c"; its place in them. */
-static int parse_choice(const struct ctl_option *option, const char *text,
-    uint32_t *ret, struct still_error *err)
-{
-	const char *word = option->value;
-	size_t len = strlen(text);
-
-	for (uint32_t i = 0;; i++) {
-		size_t n = strcspn(word, "|");
-
-		if (n == len && memcmp(word, text, n) == 0) {
-			*ret = i;
-			return 0;
-		}
-		if (!word[n])
-			return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-			    "option `--%s`: `%s` is not one of %s",
-			    option->name, text, option->value);
-		word += n + 1;
-	}
-}
-
 /* `value`: behind the name, NULL where there is none. */
 static int set_option(
     struct parse *parse, const struct ctl_option *option, const char *value)
 {
 	char *field = (char *) parse->options + option->offset;
+	char name[CTL_OPTION_CHARS];
 
+	snprintf(name, sizeof(name), "--%s", option->name);
 	if (option->kind == CTL_FLAG) {
 		if (value)
 			return still_error_set(parse->err, STILL_ERR_INVALID, 0,
@@ -92,11 +54,11 @@ static int set_option(
 		return still_error_set(parse->err, STILL_ERR_INVALID, 0, NULL,
 		    "option `--%s`: needs a value", option->name);
 	if (option->kind == CTL_NUMBER)
-		return parse_number(
-		    option, value, (uint32_t *) field, parse->err);
+		return still_value_number(name, value, option->min, option->max,
+		    (uint32_t *) field, parse->err);
 	if (option->kind == CTL_CHOICE)
-		return parse_choice(
-		    option, value, (uint32_t *) field, parse->err);
+		return still_value_choice(
+		    name, option->value, value, (uint32_t *) field, parse->err);
 	*(const char **) field = value;
 	return 0;
 }

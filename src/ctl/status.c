@@ -277,17 +277,7 @@ static int tell_past(const struct ctl_options *o,
 
 static int run(const struct ctl_options *o, struct still_error *err)
 {
-	struct ctl_target target;
-	int rc = ctl_target_find(o->target, &target, err);
-
-	if (rc < 0)
-		rc = ctl_target_status(rc);
-	else if (target.mounted && !target.dead)
-		rc = tell_mount(o, &target, err);
-	else
-		rc = tell_past(o, &target, err);
-	ctl_target_release(&target);
-	return rc;
+	return ctl_target_run(o, tell_mount, tell_past, err);
 }
 
 const struct ctl_verb ctl_verb_status = {

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "ctl/exit.h"
+#include "ctl/options.h"
 
 void ctl_target_release(struct ctl_target *target)
 {
@@ -198,4 +199,22 @@ int ctl_target_require_mount(
 	return still_error_set(err, STILL_ERR_NOTFOUND, 0,
 	    "Mount it first; fstab has a line for it.", "`%s`: is not mounted",
 	    target->mountpoint);
+}
+
+int ctl_target_run(const struct ctl_options *o, ctl_target_fn *mounted,
+    ctl_target_fn *other, struct still_error *err)
+{
+	struct ctl_target target;
+	int rc = ctl_target_find(o->target, &target, err);
+
+	if (rc < 0)
+		rc = ctl_target_status(rc);
+	else if (target.mounted && !target.dead)
+		rc = mounted(o, &target, err);
+	else if (other)
+		rc = other(o, &target, err);
+	else
+		rc = ctl_target_require_mount(&target, err);
+	ctl_target_release(&target);
+	return rc;
 }

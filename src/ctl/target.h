@@ -15,6 +15,8 @@
 #include "base/error.h"
 #include "ctl/places.h"
 
+struct ctl_options;
+
 struct ctl_target {
 	char *source;     /* owned, resolved; NULL: not known */
 	char *mountpoint; /* owned, resolved; NULL: not known */
@@ -42,6 +44,15 @@ const char *ctl_target_name(const struct ctl_target *target);
 /* Must be mounted, and alive. Otherwise NOTFOUND or LOST, with what to do. */
 int ctl_target_require_mount(
     const struct ctl_target *target, struct still_error *err);
+
+/* What a verb does with a target: an exit status, or a negative code. */
+typedef int ctl_target_fn(const struct ctl_options *o,
+    const struct ctl_target *target, struct still_error *err);
+
+/* Find the target of a verb's options and let `mounted` deal with a mount that
+ * lives, `other` with anything else; NULL: it must be a mount. Likewise. */
+int ctl_target_run(const struct ctl_options *o, ctl_target_fn *mounted,
+    ctl_target_fn *other, struct still_error *err);
 
 /* The exit status for what ctl_target_find() returned. */
 int ctl_target_status(int rc);

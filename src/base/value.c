@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "base/value.h"
+
+#include <ctype.h>
+#include <string.h>
+
+int still_value_number(const char *option, const char *text, uint32_t min,
+    uint32_t max, uint32_t *ret, struct still_error *err)
+{
+	unsigned long long value = 0;
+	const char *p = text;
+
+	/* What is too large is out of range, however long it is. */
+	for (; isdigit((unsigned char) *p) && value <= UINT32_MAX; p++)
+		value = value * 10 + (unsigned) (*p - '0');
+	if (p == text || (*p && value <= UINT32_MAX))
+		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+		    "option `%s`: `%s` is not a number", option, text);
+	if (value < min || value > max)
+		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+		    "option `%s`: %s is out of range, it takes %u to %u",
+		    option, text, min, max);
+	*ret = (uint32_t) value;
+	return 0;
+}
+
+int still_value_choice(const char *option, const char *words, const char *text,
+    uint32_t *ret, struct still_error *err)
+{
+	const char *word = words;
+	size_t len = strlen(text);
+
+	for (uint32_t i = 0;; i++) {
+		size_t n = strcspn(word, "|");
+
+		if (n == len && memcmp(word, text, n) == 0) {
+			*ret = i;
+			return 0;
+		}
+		if (!word[n])
+			return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+			    "option `%s`: `%s` is not one of %s", option, text,
+			    words);
+		word += n + 1;
+	}
+}

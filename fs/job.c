@@ -20,8 +20,9 @@ static struct fs_job *place_of(struct fs_jobs *jobs, uint64_t number)
 	return &jobs->jobs[number % FS_JOBS_KEPT];
 }
 
-static int work(
-    struct fs_state *state, enum fs_job_kind kind, struct still_error *err)
+/* `session`: the one that was there when the job was asked for. */
+static int work(struct fs_state *state, enum fs_job_kind kind,
+    const char *session, struct still_error *err)
 {
 	switch (kind) {
 	case FS_JOB_BEGIN:
@@ -29,29 +30,13 @@ static int work(
 	case FS_JOB_BEGIN_COPY:
 		return fs_state_begin_kind(state, STILL_COPY, err);
 	case FS_JOB_COMMIT:
-		return fs_state_commit(state, err);
+		return fs_state_commit(state, session, err);
 	case FS_JOB_ABORT:
-		return fs_state_abort(state, err);
+		return fs_state_abort(state, session, err);
 	case FS_JOB_EXPIRE:
 		return fs_state_expire(state, err);
 	}
 	return STILL_ERR_FAILED;
-}
-
-/* Whose session it was, for those who ask when there is another already. */
-static void name_session(
-    struct fs_state *state, char session[STILL_SESSION_ID_BYTES])
-{
-	struct fs_shown *shown = fs_state_get_any(state);
-	struct still_session_status status;
-
-	session[0] = '\0';
-	if (!shown)
-		return;
-	still_session_status(shown->session, &status);
-	memcpy(session, status.id, sizeof(status.id));
-	still_session_status_clear(&status);
-	fs_state_put(state, shown);
 }
 
 static void *run(void *arg)
@@ -66,11 +51,11 @@ static void *run(void *arg)
 		enum fs_job_kind kind = job->kind;
 		int code;
 
+		memcpy(session, job->session, sizeof(session));
 		pthread_mutex_unlock(&jobs->lock);
-		name_session(jobs->state, session);
-		code = work(jobs->state, kind, &err);
+		code = work(jobs->state, kind, session, &err);
 		if (kind == FS_JOB_BEGIN || kind == FS_JOB_BEGIN_COPY)
-			name_session(jobs->state, session);
+			fs_state_name(jobs->state, session);
 		pthread_mutex_lock(&jobs->lock);
 		job->state = STILL_JOB_DONE;
 		job->code = code;
@@ -86,7 +71,8 @@ static void *run(void *arg)
 }
 
 /* Under the lock. */
-static uint64_t add(struct fs_jobs *jobs, enum fs_job_kind kind)
+static uint64_t add(
+    struct fs_jobs *jobs, enum fs_job_kind kind, const char *session)
 {
 	struct fs_job *job = place_of(jobs, ++jobs->last);
 
@@ -96,12 +82,13 @@ static uint64_t add(struct fs_jobs *jobs, enum fs_job_kind kind)
 	    .kind = kind,
 	    .state = STILL_JOB_RUNNING,
 	};
+	memcpy(job->session, session, sizeof(job->session));
 	return jobs->last;
 }
 
 /* Under the lock. */
 static int start_thread(struct fs_jobs *jobs, enum fs_job_kind kind,
-    uint64_t *ret_number, struct still_error *err)
+    const char *session, uint64_t *ret_number, struct still_error *err)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -113,47 +100,64 @@ static int start_thread(struct fs_jobs *jobs, enum fs_job_kind kind,
 	pthread_attr_destroy(&attr);
 	if (rc != 0)
 		return still_error_sys(err, rc, NULL, "starting a thread");
-	jobs->running = *ret_number = add(jobs, kind);
+	jobs->running = *ret_number = add(jobs, kind, session);
 	return 0;
 }
 
-/* Under the lock: something is at work. */
-static int join_work(struct fs_jobs *jobs, enum fs_job_kind kind,
-    uint64_t *ret_number, struct still_error *err)
+/* Under the lock. */
+static bool is_same(struct fs_jobs *jobs, uint64_t number,
+    enum fs_job_kind kind, const char *session)
 {
-	const struct fs_job *running = place_of(jobs, jobs->running);
+	const struct fs_job *job = place_of(jobs, number);
 
-	if (kind == running->kind &&
-	    (kind == FS_JOB_COMMIT || kind == FS_JOB_ABORT)) {
+	return number && job->kind == kind &&
+	    (kind == FS_JOB_COMMIT || kind == FS_JOB_ABORT) &&
+	    strcmp(job->session, session) == 0;
+}
+
+/* Under the lock: something is at work. An abort ends it; and the end of a
+ * session that was quiet, which nobody asked for, is in nobody's way. */
+static int join_work(struct fs_jobs *jobs, enum fs_job_kind kind,
+    const char *session, uint64_t *ret_number, struct still_error *err)
+{
+	bool waits = kind == FS_JOB_ABORT ||
+	    place_of(jobs, jobs->running)->kind == FS_JOB_EXPIRE;
+
+	if (is_same(jobs, jobs->running, kind, session)) {
 		*ret_number = jobs->running;
 		return 0;
 	}
-	if (kind != FS_JOB_ABORT)
+	if (is_same(jobs, jobs->waiting, kind, session)) {
+		*ret_number = jobs->waiting;
+		return 0;
+	}
+	if (jobs->waiting || !waits || kind == FS_JOB_EXPIRE)
 		return still_error_set(err, STILL_ERR_BUSY, 0,
 		    "Wait for it, or abort the session.",
 		    "session: another request for it is being carried out");
-	if (!jobs->waiting)
-		jobs->waiting = add(jobs, kind);
-	*ret_number = jobs->waiting;
+	*ret_number = jobs->waiting = add(jobs, kind, session);
 	return 0;
 }
 
 int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,
     uint64_t *ret_number, struct still_error *err)
 {
+	char session[STILL_SESSION_ID_BYTES];
 	int rc;
 
-	/* Before it can be done, or it might hit the next session. */
+	/* Whoever asks means this one, whatever comes until it is carried
+	 * out. */
+	fs_state_name(jobs->state, session);
 	if (kind == FS_JOB_ABORT)
-		fs_state_give_up(jobs->state);
+		fs_state_give_up(jobs->state, session);
 	pthread_mutex_lock(&jobs->lock);
 	if (jobs->stopped)
 		rc = still_error_set(
 		    err, STILL_ERR_CANCELLED, 0, NULL, "the daemon is ending");
 	else if (jobs->running)
-		rc = join_work(jobs, kind, ret_number, err);
+		rc = join_work(jobs, kind, session, ret_number, err);
 	else
-		rc = start_thread(jobs, kind, ret_number, err);
+		rc = start_thread(jobs, kind, session, ret_number, err);
 	pthread_mutex_unlock(&jobs->lock);
 	return rc;
 }

@@ -3,8 +3,10 @@
  * job: what a client asked for and then polls: begin, commit, abort; and the end
  * of a session that has been quiet for too long, which nobody asked for.
  *
- * One job is at work at a time, in a thread of its own, and one abort may wait
- * behind it. Results are remembered for the last few.
+ * One job is at work at a time, in a thread of its own, and one may wait behind
+ * it: an abort, or anything behind the end of a quiet session. A commit or an
+ * abort is about the session that was there when it was asked for, and about no
+ * later one. Results are remembered for the last few.
  *
  * Threads: any. LOCK ORDER: jobs.lock is a leaf; it is not held while a job is
  * at work.
@@ -47,15 +49,15 @@ struct fs_jobs {
 	struct fs_job jobs[FS_JOBS_KEPT]; /* a ring, by number */
 	uint64_t last;                    /* number */
 	uint64_t running;                 /* number; 0: none */
-	uint64_t waiting;                 /* likewise: an abort */
+	uint64_t waiting;                 /* likewise */
 	bool stopped;
 };
 
 void fs_jobs_init(struct fs_jobs *jobs, struct fs_state *state);
 
 /*
- * Start one. A commit while one is at work, and an abort while one waits or
- * works, are the same job. BUSY: another is at work. CANCELLED: the daemon is
+ * Start one. A commit and an abort are the same job as one for the same session
+ * that is at work or waits. BUSY: another is at work. CANCELLED: the daemon is
  * ending. `*ret_number` is for fs_jobs_look().
  */
 int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,

@@ -76,6 +76,20 @@ void fs_state_put(struct fs_state *state, struct fs_shown *shown)
 		free_shown(shown);
 }
 
+void fs_state_name(struct fs_state *state, char ret[STILL_SESSION_ID_BYTES])
+{
+	struct fs_shown *shown = fs_state_get_any(state);
+	struct still_session_status status;
+
+	ret[0] = '\0';
+	if (!shown)
+		return;
+	still_session_status(shown->session, &status);
+	memcpy(ret, status.id, sizeof(status.id));
+	still_session_status_clear(&status);
+	fs_state_put(state, shown);
+}
+
 uint32_t fs_state_epoch(struct fs_state *state)
 {
 	uint32_t epoch;

@@ -70,8 +70,9 @@ struct fs_state {
 	bool had_session;
 	int64_t backup_time_s;      /* of backup/; 0 until somebody looks */
 	bool ending;                /* no session begins any more */
-	bool given_up;              /* the client aborts the present one */
 	struct fs_text *texts;      /* of live files that are open (file.c) */
+	/* The last session that its client gave up before it served. */
+	char given_up[STILL_SESSION_ID_BYTES];
 	struct still_totals totals; /* of sessions that have ended */
 	/* As of the last look into the catalog; each has at most one. */
 	struct still_record *last_committed;
@@ -89,6 +90,8 @@ void fs_state_release(struct fs_state *state);
 struct fs_shown *fs_state_get(struct fs_state *state);
 /* Likewise, the last one too. */
 struct fs_shown *fs_state_get_any(struct fs_state *state);
+/* The id of that one; "" while there is none. */
+void fs_state_name(struct fs_state *state, char ret[STILL_SESSION_ID_BYTES]);
 /* Accepts NULL. */
 void fs_state_put(struct fs_state *state, struct fs_shown *shown);
 
@@ -114,11 +117,16 @@ int fs_state_seal(struct fs_state *state, struct still_error *err);
 /* As a client asks: BUSY when a session is there already. */
 int fs_state_begin_kind(struct fs_state *state, enum still_session_kind kind,
     struct still_error *err);
-int fs_state_commit(struct fs_state *state, struct still_error *err);
-/* PROTO: there is no session. */
-int fs_state_abort(struct fs_state *state, struct still_error *err);
-/* Make whatever is under way with the session give up, for an abort. */
-void fs_state_give_up(struct fs_state *state);
+/*
+ * Of the session `id`, that of fs_state_name() when it was asked for. PROTO:
+ * there is none, or another one by now, which nobody has asked about.
+ */
+int fs_state_commit(
+    struct fs_state *state, const char *id, struct still_error *err);
+int fs_state_abort(
+    struct fs_state *state, const char *id, struct still_error *err);
+/* Make whatever is under way with it give up, for an abort. */
+void fs_state_give_up(struct fs_state *state, const char *id);
 
 /* The session has been quiet for too long; does nothing when that is not so any
  * more. */

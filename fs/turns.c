@@ -54,18 +54,20 @@ void fs_state_cancel(struct fs_state *state)
 	pthread_mutex_unlock(&state->lock);
 }
 
-void fs_state_give_up(struct fs_state *state)
+void fs_state_give_up(struct fs_state *state, const char *id)
 {
 	struct still_session_status status;
 
 	pthread_mutex_lock(&state->lock);
 	if (state->shown) {
 		still_session_status(state->shown->session, &status);
-		if (status.state == STILL_PREPARING)
-			state->given_up = true;
-		if (status.state != STILL_ENDED)
-			still_session_cancel(state->shown->session);
 		still_session_status_clear(&status);
+		if (strcmp(status.id, id) == 0 && status.state != STILL_ENDED) {
+			if (status.state == STILL_PREPARING)
+				memcpy(state->given_up, status.id,
+				    sizeof(state->given_up));
+			still_session_cancel(state->shown->session);
+		}
 	}
 	pthread_mutex_unlock(&state->lock);
 }
@@ -90,7 +92,6 @@ static struct still_session *replace(struct fs_state *state)
 	pthread_mutex_lock(&state->lock);
 	shown->epoch = state->epoch;
 	state->shown = shown;
-	state->given_up = false;
 	if (state->ending)
 		still_session_cancel(shown->session);
 	pthread_mutex_unlock(&state->lock);
@@ -108,6 +109,32 @@ static bool is_ending(struct fs_state *state)
 	return ending;
 }
 
+/* Under the lock: the last session that served a byte, as its client knows it.
+ * Committed unread is a verdict too. */
+static void remember(
+    struct fs_state *state, const struct still_session_status *status)
+{
+	if (status->bytes_served == 0 && status->outcome != STILL_COMMITTED)
+		return;
+	memcpy(state->last_served, status->id, sizeof(status->id));
+	state->last_served_outcome = status->outcome;
+	still_outcome_text(status, state->last_served_text);
+}
+
+/* Under the lock: what will be asked about a session that is over. */
+static void account(struct fs_state *state, struct still_session *session)
+{
+	struct still_session_status status;
+
+	still_session_status(session, &status);
+	state->totals.bytes_served += status.bytes_served;
+	state->totals.bytes_verified += status.bytes_hashed;
+	state->totals.damages += status.n_damaged;
+	state->totals.sessions[status.outcome]++;
+	remember(state, &status);
+	still_session_status_clear(&status);
+}
+
 /* With the turn. */
 static int begin(struct fs_state *state, enum still_session_kind kind,
     struct still_error *err)
@@ -123,13 +150,12 @@ static int begin(struct fs_state *state, enum still_session_kind kind,
 	if (!session)
 		return still_error_nomem(err);
 	rc = still_session_begin(session, kind, time_s, err);
-	if (rc < 0)
-		return rc;
 	fs_state_touch(state);
 	pthread_mutex_lock(&state->lock);
-	state->serving = true;
+	if (rc == 0)
+		state->serving = true;
 	pthread_mutex_unlock(&state->lock);
-	return 0;
+	return rc;
 }
 
 static bool is_serving(struct fs_state *state)
@@ -207,25 +233,6 @@ static void forget_in_kernel(
 			    state->fuse, fs_node_of(shown->epoch, i), 0, 0);
 }
 
-/* Under the lock: what will be asked about a session that is over. */
-static void account(struct fs_state *state, struct still_session *session)
-{
-	struct still_session_status status;
-
-	still_session_status(session, &status);
-	state->totals.bytes_served += status.bytes_served;
-	state->totals.bytes_verified += status.bytes_hashed;
-	state->totals.damages += status.n_damaged;
-	state->totals.sessions[status.outcome]++;
-	/* Committed unread is a verdict too. */
-	if (status.bytes_served || status.outcome == STILL_COMMITTED) {
-		memcpy(state->last_served, status.id, sizeof(status.id));
-		state->last_served_outcome = status.outcome;
-		still_outcome_text(&status, state->last_served_text);
-	}
-	still_session_status_clear(&status);
-}
-
 /* With the turn, and a user of `shown`: its session has ended. */
 static void retire(struct fs_state *state, const struct fs_shown *shown)
 {
@@ -251,61 +258,88 @@ static bool has_ended(struct still_session *session)
 	return ended;
 }
 
+/* With the turn: is it still the present session, or the last one? */
+static bool is_shown(struct fs_state *state, const char *id)
+{
+	char shown[STILL_SESSION_ID_BYTES];
+
+	fs_state_name(state, shown);
+	return shown[0] && strcmp(shown, id) == 0;
+}
+
 /* With the turn. What was copied may still be committed. */
 static int commit_last(struct fs_state *state, struct still_error *err)
 {
 	struct fs_shown *shown = fs_state_get_any(state);
-	int rc;
+	int rc = still_session_commit(shown->session, err);
 
-	if (!shown)
-		return still_error_set(err, STILL_ERR_PROTO, 0,
-		    "Copy backup/ first, or `stillctl begin` a session.",
-		    "mount `%s`: there is no session to commit",
-		    state->mountpoint);
-	rc = still_session_commit(shown->session, err);
 	fs_state_put(state, shown);
 	if (rc == 0)
 		fs_state_recall(state);
 	return rc;
 }
 
-int fs_state_commit(struct fs_state *state, struct still_error *err)
+/* With the turn. */
+static int commit(struct fs_state *state, struct still_error *err)
 {
-	struct fs_shown *shown;
+	struct fs_shown *shown = fs_state_get(state);
+	int rc;
+
+	if (!shown)
+		return commit_last(state, err);
+	rc = still_session_commit(shown->session, err);
+	if (has_ended(shown->session))
+		retire(state, shown);
+	fs_state_put(state, shown);
+	return rc;
+}
+
+int fs_state_commit(
+    struct fs_state *state, const char *id, struct still_error *err)
+{
 	int rc;
 
 	pthread_mutex_lock(&state->turn);
-	shown = fs_state_get(state);
-	if (shown) {
-		rc = still_session_commit(shown->session, err);
-		if (has_ended(shown->session))
-			retire(state, shown);
-		fs_state_put(state, shown);
-	} else {
-		rc = commit_last(state, err);
-	}
+	if (is_shown(state, id))
+		rc = commit(state, err);
+	else if (id[0])
+		rc = still_error_set(err, STILL_ERR_PROTO, 0,
+		    "Look at the new one before you ask again.",
+		    "session %s: is over, and another has begun", id);
+	else
+		rc = still_error_set(err, STILL_ERR_PROTO, 0,
+		    "Copy backup/ first, or `stillctl begin` a session.",
+		    "mount `%s`: there is no session to commit",
+		    state->mountpoint);
 	pthread_mutex_unlock(&state->turn);
 	return rc;
 }
 
-int fs_state_abort(struct fs_state *state, struct still_error *err)
+/* With the turn. False when it was over already. */
+static bool abort_shown(struct fs_state *state)
 {
-	struct fs_shown *shown;
-	bool given_up;
+	struct fs_shown *shown = fs_state_get(state);
+
+	if (!shown)
+		return false;
+	still_session_end(shown->session, STILL_END_ABORT);
+	retire(state, shown);
+	fs_state_put(state, shown);
+	return true;
+}
+
+int fs_state_abort(
+    struct fs_state *state, const char *id, struct still_error *err)
+{
+	bool done;
 
 	pthread_mutex_lock(&state->turn);
-	shown = fs_state_get(state);
-	if (shown) {
-		still_session_end(shown->session, STILL_END_ABORT);
-		retire(state, shown);
-	}
-	fs_state_put(state, shown);
+	done = is_shown(state, id) && abort_shown(state);
 	pthread_mutex_lock(&state->lock);
-	given_up = state->given_up;
-	state->given_up = false;
+	done |= id[0] && strcmp(state->given_up, id) == 0;
 	pthread_mutex_unlock(&state->lock);
 	pthread_mutex_unlock(&state->turn);
-	if (shown || given_up)
+	if (done)
 		return 0;
 	return still_error_set(err, STILL_ERR_PROTO, 0, NULL,
 	    "mount `%s`: there is no session to abort", state->mountpoint);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* How sessions of one mount follow one another, without a mount: what a client
+ * asked of one must not happen to the next. */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/sys.h"
+#include "core/instance.h"
+#include "fs/state.h"
+#include "fs/tree.h"
+#include "tests/lib/fake_engine.h"
+#include "tests/unit/scratch.h"
+
+struct fixture {
+	char *dir;
+	struct fs_state state;
+};
+
+static int setup(void **state)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_options options = {
+	    .freeze_ms = 1000, .stall_ms = 500, .barrier_max = 100};
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct fs_state *fs = &f->state;
+
+	*state = f;
+	still_fake_reset();
+	f->dir = scratch_make();
+	fs_state_init(fs);
+	if (still_catalog_open(
+		scratch_path(f->dir, "state"), true, &fs->catalog, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	options.catalog = fs->catalog;
+	if (still_instance_attach_engine(&still_engine_fake, "fake:one",
+		&options, &fs->instance, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	still_instance_describe(fs->instance, &fs->info);
+	fs->events = still_events_new(NULL, NULL);
+	fs->mountpoint = strdup("/mnt/still");
+	fs->wake_fd = -1;
+	fs->lease_ns = 600 * STILL_NS_PER_S;
+	fs->stall_ns = 6000 * STILL_NS_PER_S;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	struct fs_state *fs = &f->state;
+
+	fs_state_cancel(fs);
+	fs_jobs_stop(&fs->jobs);
+	fs_state_end(fs, STILL_END_DONE);
+	fs_state_release(fs);
+	still_instance_detach(fs->instance);
+	still_catalog_close(fs->catalog);
+	still_events_free(fs->events);
+	free(fs->mountpoint);
+	scratch_remove(f->dir);
+	free(f);
+	return 0;
+}
+
+/* ---- steps --------------------------------------------------------------- */
+
+struct id {
+	char text[STILL_SESSION_ID_BYTES];
+};
+
+static struct id shown(struct fs_state *fs)
+{
+	struct id id;
+
+	fs_state_name(fs, id.text);
+	return id;
+}
+
+static struct id begin(struct fs_state *fs)
+{
+	struct still_error err = STILL_ERROR_INIT;
+
+	if (fs_state_begin(fs, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	return shown(fs);
+}
+
+static void serve(struct fs_state *fs)
+{
+	struct fs_shown *at = fs_state_get(fs);
+	const struct still_entry *entries;
+	char data[65536];
+	uint32_t n;
+
+	assert_int_equal(still_session_seal(at->session, NULL), 0);
+	entries = still_session_entries(at->session, &n);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t off = 0;
+		ssize_t got = 1;
+
+		while (entries[i].kind == STILL_FILE && got > 0) {
+			got = still_session_read(
+			    at->session, i, off, data, sizeof(data), NULL);
+			assert_true(got >= 0);
+			off += (uint64_t) got;
+		}
+	}
+	fs_state_put(fs, at);
+}
+
+/* It has been quiet for longer than any limit. */
+static void expire(struct fs_state *fs)
+{
+	atomic_store(&fs->last_request_ns,
+	    still_sys_monotonic_ns() - 7000 * STILL_NS_PER_S);
+	assert_true(fs_state_is_expired(fs));
+	assert_int_equal(fs_state_expire(fs, NULL), 0);
+}
+
+static struct id copy(struct fs_state *fs)
+{
+	struct id id = begin(fs);
+
+	serve(fs);
+	expire(fs);
+	return id;
+}
+
+static enum still_state state_of(struct fs_state *fs)
+{
+	struct fs_shown *at = fs_state_get_any(fs);
+	struct still_session_status status;
+
+	still_session_status(at->session, &status);
+	still_session_status_clear(&status);
+	fs_state_put(fs, at);
+	return status.state;
+}
+
+static uint64_t start(struct fs_state *fs, enum fs_job_kind kind)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	uint64_t number = 0;
+
+	if (fs_jobs_start(&fs->jobs, kind, &number, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	return number;
+}
+
+/* The result of a job, once it is done. */
+static int await(struct fs_state *fs, uint64_t number)
+{
+	struct fs_job job;
+
+	for (;;) {
+		assert_true(fs_jobs_look(&fs->jobs, number, &job));
+		still_error_clear(&job.err);
+		if (job.state == STILL_JOB_DONE)
+			return job.code;
+		still_sys_sleep_ns(1000000);
+	}
+}
+
+/* ---- who was meant --------------------------------------------------------- */
+
+/* Who asked for a commit of the last session does not get that of the one that
+ * began before the job was at work. */
+static void commit_comes_late(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct id one = copy(fs);
+	struct id two = begin(fs);
+
+	assert_int_equal(fs_state_commit(fs, one.text, &err), STILL_ERR_PROTO);
+	assert_non_null(strstr(still_error_msg(&err), one.text));
+	still_error_clear(&err);
+	assert_int_equal(fs_state_commit(fs, "", &err), STILL_ERR_PROTO);
+	still_error_clear(&err);
+	assert_int_equal(state_of(fs), STILL_SERVING);
+	assert_int_equal(fs_state_commit(fs, two.text, &err), 0);
+}
+
+static void abort_comes_late(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct id one = copy(fs);
+	struct id two = begin(fs);
+
+	fs_state_give_up(fs, one.text);
+	assert_int_equal(fs_state_abort(fs, one.text, &err), STILL_ERR_PROTO);
+	still_error_clear(&err);
+	assert_int_equal(state_of(fs), STILL_SERVING);
+	/* Nor was it told to give up. */
+	serve(fs);
+	assert_int_equal(fs_state_abort(fs, two.text, &err), 0);
+	assert_int_equal(state_of(fs), STILL_ENDED);
+}
+
+static void *begin_slowly(void *arg)
+{
+	struct still_error err = STILL_ERROR_INIT;
+
+	fs_state_begin(arg, &err);
+	still_error_clear(&err);
+	return NULL;
+}
+
+/* Given up while it is frozen, and forgotten for the next one meanwhile. */
+static void abort_of_a_freeze(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct still_error err = STILL_ERROR_INIT;
+	pthread_t thread;
+	struct id one;
+
+	still_fake_gate_close(&still_fake.freeze_gate);
+	pthread_create(&thread, NULL, begin_slowly, fs);
+	still_fake_gate_await(&still_fake.freeze_gate);
+	one = shown(fs);
+	fs_state_give_up(fs, one.text);
+	pthread_join(thread, NULL);
+	still_fake_gate_open(&still_fake.freeze_gate);
+	begin(fs);
+	assert_int_equal(fs_state_abort(fs, one.text, &err), 0);
+	assert_int_equal(state_of(fs), STILL_SERVING);
+}
+
+/* ---- jobs beside one another ----------------------------------------------- */
+
+static void at_work(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct still_error err = STILL_ERROR_INIT;
+	uint64_t commit;
+	uint64_t abort;
+	uint64_t number;
+
+	begin(fs);
+	still_fake_gate_close(&still_fake.read_gate);
+	commit = start(fs, FS_JOB_COMMIT);
+	still_fake_gate_await(&still_fake.read_gate);
+	assert_int_equal(start(fs, FS_JOB_COMMIT), commit);
+	assert_int_equal(fs_jobs_start(&fs->jobs, FS_JOB_BEGIN, &number, &err),
+	    STILL_ERR_BUSY);
+	still_error_clear(&err);
+	abort = start(fs, FS_JOB_ABORT);
+	assert_int_not_equal(abort, commit);
+	assert_int_equal(start(fs, FS_JOB_ABORT), abort);
+	assert_int_equal(start(fs, FS_JOB_COMMIT), commit);
+	still_fake_gate_open(&still_fake.read_gate);
+	assert_int_equal(await(fs, abort), 0);
+	assert_int_equal(await(fs, commit), STILL_ERR_CANCELLED);
+	assert_int_equal(fs->totals.sessions[STILL_ABORTED_CALLER], 1);
+}
+
+/* The end of a quiet session is in nobody's way. */
+static void beside_the_lease(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct id one = begin(fs);
+	uint64_t commit;
+	struct fs_job job;
+
+	serve(fs);
+	atomic_store(&fs->last_request_ns,
+	    still_sys_monotonic_ns() - 7000 * STILL_NS_PER_S);
+	/* So that both are asked for before the first can work. */
+	pthread_mutex_lock(&fs->turn);
+	start(fs, FS_JOB_EXPIRE);
+	commit = start(fs, FS_JOB_COMMIT);
+	assert_int_equal(start(fs, FS_JOB_COMMIT), commit);
+	pthread_mutex_unlock(&fs->turn);
+	assert_int_equal(await(fs, commit), 0);
+	assert_true(fs_jobs_look(&fs->jobs, commit, &job));
+	assert_string_equal(job.session, one.text);
+	assert_int_equal(fs->totals.sessions[STILL_COPIED], 1);
+}
+
+static void nothing_begins_at_the_end(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct still_error err = STILL_ERROR_INIT;
+
+	fs_state_cancel(fs);
+	assert_int_equal(fs_state_begin(fs, &err), STILL_ERR_CANCELLED);
+	still_error_clear(&err);
+	assert_string_equal(shown(fs).text, "");
+	assert_int_equal(atomic_load(&still_fake.n_freeze), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(commit_comes_late, setup, teardown),
+	    cmocka_unit_test_setup_teardown(abort_comes_late, setup, teardown),
+	    cmocka_unit_test_setup_teardown(abort_of_a_freeze, setup, teardown),
+	    cmocka_unit_test_setup_teardown(at_work, setup, teardown),
+	    cmocka_unit_test_setup_teardown(beside_the_lease, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		nothing_begins_at_the_end, setup, teardown),
+	};
+
+	scratch_watchdog();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

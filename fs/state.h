@@ -68,9 +68,9 @@ struct fs_state {
 	bool serving;   /* it is the present one */
 	uint32_t epoch; /* of the present session, or of the one to come */
 	bool had_session;
-	int64_t backup_time_s;      /* of backup/; 0 until somebody looks */
-	bool ending;                /* no session begins any more */
-	struct fs_text *texts;      /* of live files that are open (file.c) */
+	int64_t backup_time_s; /* of backup/; 0 until somebody looks */
+	bool ending;           /* no session begins any more */
+	struct fs_text *texts; /* of live files that are open (file.c) */
 	/* The last session that its client gave up before it served. */
 	char given_up[STILL_SESSION_ID_BYTES];
 	struct still_totals totals; /* of sessions that have ended */

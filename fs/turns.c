@@ -154,6 +154,8 @@ static int begin(struct fs_state *state, enum still_session_kind kind,
 	pthread_mutex_lock(&state->lock);
 	if (rc == 0)
 		state->serving = true;
+	else
+		account(state, session);
 	pthread_mutex_unlock(&state->lock);
 	return rc;
 }
@@ -271,11 +273,18 @@ static bool is_shown(struct fs_state *state, const char *id)
 static int commit_last(struct fs_state *state, struct still_error *err)
 {
 	struct fs_shown *shown = fs_state_get_any(state);
+	struct still_session_status status;
 	int rc = still_session_commit(shown->session, err);
 
-	fs_state_put(state, shown);
-	if (rc == 0)
+	if (rc == 0) {
+		still_session_status(shown->session, &status);
+		pthread_mutex_lock(&state->lock);
+		remember(state, &status);
+		pthread_mutex_unlock(&state->lock);
+		still_session_status_clear(&status);
 		fs_state_recall(state);
+	}
+	fs_state_put(state, shown);
 	return rc;
 }
 

@@ -168,6 +168,22 @@ static int await(struct fs_state *fs, uint64_t number)
 
 /* ---- who was meant --------------------------------------------------------- */
 
+static void commit_of_the_last(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct id one = copy(fs);
+
+	assert_string_equal(shown(fs).text, one.text);
+	assert_int_equal(await(fs, start(fs, FS_JOB_COMMIT)), 0);
+	assert_int_equal(fs->last_served_outcome, STILL_COMMITTED);
+	assert_string_equal(fs->last_served_text, "COMMITTED");
+	/* Also when somebody has looked in since, and read nothing. */
+	begin(fs);
+	expire(fs);
+	assert_string_equal(fs->last_served, one.text);
+	assert_string_equal(fs->last_served_text, "COMMITTED");
+}
+
 /* Who asked for a commit of the last session does not get that of the one that
  * began before the job was at work. */
 static void commit_comes_late(void **state)
@@ -281,6 +297,21 @@ static void beside_the_lease(void **state)
 	assert_true(fs_jobs_look(&fs->jobs, commit, &job));
 	assert_string_equal(job.session, one.text);
 	assert_int_equal(fs->totals.sessions[STILL_COPIED], 1);
+	assert_int_equal(fs->last_served_outcome, STILL_COMMITTED);
+}
+
+/* ---- what is counted ------------------------------------------------------- */
+
+static void failed_begin(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct still_error err = STILL_ERROR_INIT;
+
+	still_fake.freeze_code = STILL_ERR_AGAIN;
+	assert_int_equal(fs_state_begin(fs, &err), STILL_ERR_AGAIN);
+	still_error_clear(&err);
+	assert_int_equal(fs->totals.sessions[STILL_ABORTED_FREEZE], 1);
+	assert_true(fs_state_is_fresh(fs));
 }
 
 static void nothing_begins_at_the_end(void **state)
@@ -298,11 +329,14 @@ static void nothing_begins_at_the_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+		commit_of_the_last, setup, teardown),
 	    cmocka_unit_test_setup_teardown(commit_comes_late, setup, teardown),
 	    cmocka_unit_test_setup_teardown(abort_comes_late, setup, teardown),
 	    cmocka_unit_test_setup_teardown(abort_of_a_freeze, setup, teardown),
 	    cmocka_unit_test_setup_teardown(at_work, setup, teardown),
 	    cmocka_unit_test_setup_teardown(beside_the_lease, setup, teardown),
+	    cmocka_unit_test_setup_teardown(failed_begin, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		nothing_begins_at_the_end, setup, teardown),
 	};

@@ -86,6 +86,7 @@ static int record_begin(struct still_session *session,
 	    .place = session->instance->place,
 	    .begun_at_ns = session->begun_at_ns,
 	};
+	uint64_t number = 0;
 	int rc;
 
 	if (!catalog)
@@ -94,7 +95,11 @@ static int record_begin(struct still_session *session,
 	    session->id, begin.place, &session->hold, err);
 	if (rc == 0)
 		rc = still_catalog_begin(
-		    catalog, &session->hold, &begin, &session->number, err);
+		    catalog, &session->hold, &begin, &number, err);
+	/* Somebody may be looking at it. */
+	pthread_mutex_lock(&session->lock);
+	session->number = number;
+	pthread_mutex_unlock(&session->lock);
 	return rc;
 }
 

@@ -300,6 +300,32 @@ static void beside_the_lease(void **state)
 	assert_int_equal(fs->last_served_outcome, STILL_COMMITTED);
 }
 
+/* ---- what is told meanwhile ------------------------------------------------ */
+
+static void *look_on(void *arg)
+{
+	struct fs_state *fs = arg;
+	size_t len;
+
+	while (atomic_load(&still_fake.n_thaw) < 20)
+		free(fs_state_live_text(fs, FS_LIVE_STATUS, &len));
+	return NULL;
+}
+
+/* For ThreadSanitizer: a session comes and goes under who reads its status. */
+static void looked_at(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, look_on, fs);
+	for (int i = 0; i < 20; i++) {
+		begin(fs);
+		expire(fs);
+	}
+	pthread_join(thread, NULL);
+}
+
 /* ---- what is counted ------------------------------------------------------- */
 
 static void failed_begin(void **state)
@@ -336,6 +362,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(abort_of_a_freeze, setup, teardown),
 	    cmocka_unit_test_setup_teardown(at_work, setup, teardown),
 	    cmocka_unit_test_setup_teardown(beside_the_lease, setup, teardown),
+	    cmocka_unit_test_setup_teardown(looked_at, setup, teardown),
 	    cmocka_unit_test_setup_teardown(failed_begin, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		nothing_begins_at_the_end, setup, teardown),

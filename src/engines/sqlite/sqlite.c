@@ -130,8 +130,9 @@ static void sqlite_thaw(struct still_engine_instance *base)
 {
 	struct instance *instance = (struct instance *) base;
 
-	for (size_t i = 0; i < instance->n_images; i++)
-		sqlite_image_release(&instance->images[i]);
+	/* The last first: that is where registries of open files look first. */
+	for (size_t i = instance->n_images; i > 0; i--)
+		sqlite_image_release(&instance->images[i - 1]);
 	free(instance->images);
 	instance->images = NULL;
 	instance->n_images = 0;

@@ -18,17 +18,17 @@ come() {
 	[ "$1" = idle ] && return
 	# What its bytes must be, as long as it gets any.
 	cp "$src/app.db" "$tmp/reference"
-	rm -f "$tmp/reader.in" "$tmp/reader.out"
-	mkfifo "$tmp/reader.in"
+	rm -f "$tmp/in.reader" "$tmp/reader.out"
+	mkfifo "$tmp/in.reader"
 	case $1 in
 	reading) set -- loop reading ;;
 	open) set -- late held ;;
 	esac
-	"$PEEK" "$1" "$image" "$tmp/reference" <"$tmp/reader.in" \
+	"$PEEK" "$1" "$image" "$tmp/reference" <"$tmp/in.reader" \
 		>"$tmp/reader.out" 2>"$tmp/reader.err" 7>&- &
 	reader=$!
 	started+=("$reader")
-	exec 8>"$tmp/reader.in"
+	exec 8>"$tmp/in.reader"
 	wait_for 10 grep -q "^$2" "$tmp/reader.out" ||
 		fail "the reader: $(cat "$tmp"/reader.*)"
 }
@@ -36,6 +36,10 @@ come() {
 leave() {
 	local status
 	[ "$reader" ] || return 0
+	# Who reads in a loop is not told to stop before he has met it.
+	if [ "$1" = 3 ] && grep -q reading "$tmp/reader.out"; then
+		wait_for 5 gone_or_zombie "$reader" || fail "the reader meets no error"
+	fi
 	exec 8>&-
 	wait "$reader"
 	status=$?

@@ -65,14 +65,14 @@ hold() {
 	local -n command=tool_$1
 	local path=$out/data
 	[ "$1" = tar ] && path=$out.tar
-	rm -rf "$out" "$out.tar" "$tmp/grip.in"
-	mkfifo "$tmp/grip.in"
+	rm -rf "$out" "$out.tar" "$tmp/in.grip"
+	mkfifo "$tmp/in.grip"
 	: >"$tmp/grip.out"
-	"$GRIP" "$path" $((total / 3)) "${command[@]}" <"$tmp/grip.in" \
+	"$GRIP" "$path" $((total / 3)) "${command[@]}" <"$tmp/in.grip" \
 		>"$tmp/grip.out" 2>"$tmp/grip.err" &
 	grip_pid=$!
 	started+=("$grip_pid")
-	exec 8>"$tmp/grip.in"
+	exec 8>"$tmp/in.grip"
 	wait_for 30 grep -q held "$tmp/grip.out" ||
 		fail "$1 is not held: $(cat "$tmp"/grip.*)"
 }
@@ -200,12 +200,12 @@ with open(path, "rb") as f, open(held + ".next", "wb") as g:
     g.write(f.read())
 ' "$mnt/backup" "$again" "$out/data/$again")
 start_fs
-rm -f "$tmp/grip.in"
-mkfifo "$tmp/grip.in"
-"${tool_again[@]}" <"$tmp/grip.in" >"$tmp/grip.out" 2>"$tmp/grip.err" &
+rm -f "$tmp/in.grip"
+mkfifo "$tmp/in.grip"
+"${tool_again[@]}" <"$tmp/in.grip" >"$tmp/grip.out" 2>"$tmp/grip.err" &
 grip_pid=$!
 started+=("$grip_pid")
-exec 8>"$tmp/grip.in"
+exec 8>"$tmp/in.grip"
 wait_for 20 cmp "$out/data/$again" "$tmp/first/$again" || fail "it does not read"
 end_session next
 let_go

@@ -94,6 +94,8 @@ facts() {
 		printf "%d GiB", $2 / 1048576}' /proc/meminfo) of memory," \
 		"$(uname -sr);" \
 		"databases on $(findmnt -no FSTYPE -T "$src" | tail -n 1)," \
+		"sessions remembered on" \
+		"$(findmnt -no FSTYPE -T "$tmp" | tail -n 1)," \
 		"copies on $(findmnt -no FSTYPE -T "$dest" | tail -n 1);" \
 		"SQLite $(sqlite3 --version | cut -d ' ' -f 1)," \
 		"$("$STILLFS" --version | head -n 1)."

@@ -1,24 +1,43 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# The freeze: how long it takes, by size and by number of databases, and how
-# long it holds a writer off.
+# The freeze: how long it takes, by size and by number of databases, what it and
+# the end of its session cost with what is written down of them, and how long it
+# holds a writer off.
 
-# freeze_times DIR: RUNS freezes, in ms, one a line.
+# ms_since US: and now.
+ms_since() {
+	awk -v us=$((${EPOCHREALTIME/./} - $1)) 'BEGIN {printf "%.2f\n", us / 1000}'
+}
+
+# freeze_times DIR: RUNS freezes, in ms, one a line each in $tmp/freeze: the
+# freeze, in $tmp/listing: the first ls, in $tmp/end: from umount until the
+# daemon is gone, of a session that was not read.
 freeze_times() {
-	local i
+	local i start
+	: >"$tmp/freeze"
+	: >"$tmp/listing"
+	: >"$tmp/end"
 	for ((i = 0; i < runs; i++)); do
 		start_fs "$1"
+		start=${EPOCHREALTIME/./}
 		ls "$mnt/backup" >/dev/null 2>&1
-		freeze_ms
-		end_fs
+		ms_since "$start" >>"$tmp/listing"
+		freeze_ms >>"$tmp/freeze"
+		start=${EPOCHREALTIME/./}
+		umount "$mnt" || fail "umount failed"
+		wait "$fs_pid"
+		ms_since "$start" >>"$tmp/end"
+		fs_pid=
+		check_log
 	done
 }
 
 # freeze_row WHAT DIR
 freeze_row() {
-	freeze_times "$2" >"$tmp/freeze"
+	freeze_times "$2"
 	[ "$(wc -l <"$tmp/freeze")" = "$runs" ] || set -- "$1, some failed"
-	row "$1" "$(spread <"$tmp/freeze")"
+	row "$1" "$(spread <"$tmp/freeze")" "$(spread <"$tmp/listing")" \
+		"$(spread <"$tmp/end")"
 }
 
 # freeze_of_size MIB: the log is as long at each size.
@@ -116,8 +135,9 @@ stalls() {
 
 freezes() {
 	local n
-	table 'Freeze, in ms. The log of a single database has 1000 frames.' \
-		databases freeze
+	table 'Freeze, in ms: alone, until backup/ is listed, and the end of the
+session. The log of a single database has 1000 frames.' \
+		databases freeze 'first ls' 'umount until gone'
 	for n in $sizes; do
 		freeze_of_size "$n"
 	done

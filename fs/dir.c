@@ -178,7 +178,7 @@ void fs_dir_open_entry(fuse_req_t req, fuse_ino_t node)
 	} else if (rc == ESTALE && fs_node_index(node) == 0) {
 		/* By ESTALE the kernel takes the path again from its begin,
 		 * and this time it leads to the present. */
-		fs_readers_forget(&state->readers, pid);
+		fs_readers_forget(&state->readers, pid, fs_state_epoch(state));
 	}
 	if (rc == 0 || rc == FS_NOT_BEGUN)
 		fuse_reply_open(req, &fi);

@@ -154,7 +154,7 @@ bool fs_readers_is_late(
 	return late;
 }
 
-void fs_readers_forget(struct fs_readers *readers, pid_t thread)
+void fs_readers_forget(struct fs_readers *readers, pid_t thread, uint32_t epoch)
 {
 	struct fs_reader *reader;
 	uint64_t start_ticks;
@@ -166,7 +166,7 @@ void fs_readers_forget(struct fs_readers *readers, pid_t thread)
 	start_ticks = start_of(process);
 	pthread_mutex_lock(&readers->lock);
 	reader = find(readers, process, start_ticks);
-	if (reader)
+	if (reader && reader->epoch < epoch)
 		reader->process = 0;
 	pthread_mutex_unlock(&readers->lock);
 }

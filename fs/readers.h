@@ -62,7 +62,8 @@ void fs_readers_join(struct fs_readers *readers, pid_t thread, uint32_t epoch);
 bool fs_readers_is_late(
     struct fs_readers *readers, pid_t thread, uint32_t epoch);
 
-/* It begins anew: it is nobody's reader any more. */
-void fs_readers_forget(struct fs_readers *readers, pid_t thread);
+/* It begins anew in `epoch`, if it has not yet: it is nobody's reader any more. */
+void fs_readers_forget(
+    struct fs_readers *readers, pid_t thread, uint32_t epoch);
 
 #endif

@@ -76,10 +76,24 @@ static void anew(void **state)
 
 	(void) state;
 	fs_readers_join(&readers, one, 1);
-	fs_readers_forget(&readers, one);
+	fs_readers_forget(&readers, one, 2);
 	assert_false(fs_readers_is_late(&readers, one, 2));
 	fs_readers_join(&readers, one, 2);
 	assert_false(fs_readers_is_late(&readers, one, 2));
+	assert_true(fs_readers_is_late(&readers, one, 3));
+	end(one);
+}
+
+/* Who reads in the present session and opens what it has of a former one. */
+static void looking_back(void **state)
+{
+	pid_t one = child();
+
+	(void) state;
+	fs_readers_join(&readers, one, 1);
+	fs_readers_forget(&readers, one, 2);
+	fs_readers_join(&readers, one, 2);
+	fs_readers_forget(&readers, one, 2);
 	assert_true(fs_readers_is_late(&readers, one, 3));
 	end(one);
 }
@@ -88,7 +102,7 @@ static void nobody(void **state)
 {
 	(void) state;
 	fs_readers_join(&readers, 0, 1);
-	fs_readers_forget(&readers, 0);
+	fs_readers_forget(&readers, 0, 2);
 	assert_false(fs_readers_is_late(&readers, 0, 2));
 	/* One that is not there any more. */
 	fs_readers_join(&readers, 0x3ffffffe, 1);
@@ -195,6 +209,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    TEST(late),
 	    TEST(anew),
+	    TEST(looking_back),
 	    TEST(nobody),
 	    TEST(threads),
 	    TEST(another_process),

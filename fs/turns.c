@@ -363,8 +363,9 @@ static int64_t quiet_limit_ns(
 	int64_t limit_ns = state->stall_ns;
 
 	still_session_status(session, &status);
-	/* Nobody has come, or nobody will: everything was served. */
-	if (status.bytes_served == 0 || status.covered)
+	/* Nobody has come, or nobody will: everything was served, or nothing
+	 * more can be. */
+	if (status.bytes_served == 0 || status.covered || status.lost)
 		limit_ns = state->lease_ns;
 	if (status.sealing || status.committing)
 		limit_ns = INT64_MAX;

@@ -405,6 +405,7 @@ struct still_session_status {
 	uint32_t files_whole;    /* served whole */
 	uint32_t files_known;    /* not whole, but known */
 	bool covered;            /* if it ended now, it would be COPIED */
+	bool lost;               /* nothing more can be had of it */
 	bool committing;         /* a commit's pass is under way */
 	uint64_t bytes;
 	uint64_t bytes_served; /* each byte once */

@@ -108,6 +108,7 @@ void still_session_status(
 	ret->files_whole = session->files_whole;
 	ret->files_known = session->files_known;
 	ret->covered = still_session_covered(session);
+	ret->lost = session->lost;
 	ret->committing = session->committing;
 	ret->bytes_served = session->bytes_served;
 	ret->bytes_hashed = atomic_load(&session->bytes_hashed);

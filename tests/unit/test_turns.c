@@ -248,6 +248,52 @@ static void abort_of_a_freeze(void **state)
 	assert_int_equal(state_of(fs), STILL_SERVING);
 }
 
+/* ---- how long it is waited for ---------------------------------------------- */
+
+static void read_a_byte(struct fs_state *fs)
+{
+	struct fs_shown *at = fs_state_get(fs);
+	char byte;
+
+	assert_int_equal(still_session_read(at->session,
+			     still_session_find(at->session, 0, "backup.json"),
+			     0, &byte, 1, NULL),
+	    1);
+	fs_state_put(fs, at);
+}
+
+/* Quiet for longer than the lease, and not as long as a slow tool may be. */
+static bool ends_by_lease(struct fs_state *fs)
+{
+	atomic_store(&fs->last_request_ns,
+	    still_sys_monotonic_ns() - 700 * STILL_NS_PER_S);
+	return fs_state_is_expired(fs);
+}
+
+static void quiet(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct fs_shown *at;
+
+	begin(fs);
+	assert_true(ends_by_lease(fs));
+	read_a_byte(fs);
+	assert_false(ends_by_lease(fs));
+	/* Of one that is lost nothing more can be had. */
+	atomic_store(&still_fake.lost, true);
+	at = fs_state_get(fs);
+	assert_int_equal(still_session_keep(at->session, NULL), STILL_ERR_LOST);
+	fs_state_put(fs, at);
+	assert_true(ends_by_lease(fs));
+	expire(fs);
+	assert_int_equal(fs->totals.sessions[STILL_ABORTED_LOST], 1);
+	/* And the next one is whole. */
+	atomic_store(&still_fake.lost, false);
+	begin(fs);
+	serve(fs);
+	assert_true(ends_by_lease(fs));
+}
+
 /* ---- jobs beside one another ----------------------------------------------- */
 
 static void at_work(void **state)
@@ -360,6 +406,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(commit_comes_late, setup, teardown),
 	    cmocka_unit_test_setup_teardown(abort_comes_late, setup, teardown),
 	    cmocka_unit_test_setup_teardown(abort_of_a_freeze, setup, teardown),
+	    cmocka_unit_test_setup_teardown(quiet, setup, teardown),
 	    cmocka_unit_test_setup_teardown(at_work, setup, teardown),
 	    cmocka_unit_test_setup_teardown(beside_the_lease, setup, teardown),
 	    cmocka_unit_test_setup_teardown(looked_at, setup, teardown),

@@ -92,6 +92,13 @@ int still_store_failed(
 	const char *text = sqlite3_errstr(rc);
 	int sys_errno = sqlite3_system_errno(catalog->conn);
 
+	/* Nobody would find what is written there from now on. */
+	if (rc == SQLITE_READONLY_DBMOVED)
+		return still_error_set(err, STILL_ERR_IO, 0,
+		    "Unmount, and mount again.",
+		    "catalog `%s`: was moved, removed or replaced while it was "
+		    "open",
+		    catalog->file);
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:

@@ -509,6 +509,24 @@ static void list_is(struct fixture *f, const char *id, const char *text)
 	still_records_free(record, 1);
 }
 
+/* What would be written, nobody would find. */
+static void taken_away(void **state)
+{
+	struct fixture *f = *state;
+	char words[PATH_MAX + 80];
+
+	open_new(f);
+	good(f, chronicle_begin(&f->c, SOURCE, "id", NULL, 1000));
+	chronicle_build(&f->c, files, 2);
+	assert_int_equal(unlink(scratch_path(f->path, "catalog.db")), 0);
+	snprintf(words, sizeof(words),
+	    "catalog `%s/catalog.db`: was moved, removed or replaced while it "
+	    "was open",
+	    f->path);
+	failed_as(f, chronicle_frozen(&f->c, 1000), STILL_ERR_IO, words);
+	assert_int_equal(access(scratch_path(f->path, "catalog.db"), F_OK), -1);
+}
+
 /* Who may only read can look. */
 static void read_only(void **state)
 {
@@ -1178,6 +1196,7 @@ int main(void)
 	    TEST(damaged),
 	    TEST(odd_rows),
 	    TEST(not_wal),
+	    TEST(taken_away),
 	    TEST(read_only),
 	    TEST(read_only_mount),
 	    TEST(hot_journal),

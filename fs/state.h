@@ -37,6 +37,7 @@ struct fs_shown {
 	struct still_session *session; /* owned */
 	uint32_t epoch;
 	unsigned n_users; /* under the state's lock */
+	bool quiet_told;  /* with the turn */
 };
 
 struct fs_state {

@@ -373,28 +373,37 @@ static int64_t quiet_limit_ns(
 	return limit_ns;
 }
 
+static int64_t quiet_ns(const struct fs_state *state)
+{
+	return still_sys_monotonic_ns() - atomic_load(&state->last_request_ns);
+}
+
 bool fs_state_is_expired(struct fs_state *state)
 {
 	struct fs_shown *shown = fs_state_get(state);
-	int64_t quiet_ns = still_sys_monotonic_ns() -
-	    atomic_load(&state->last_request_ns);
 	bool expired = shown &&
-	    quiet_ns >= quiet_limit_ns(state, shown->session);
+	    quiet_ns(state) >= quiet_limit_ns(state, shown->session);
 
 	fs_state_put(state, shown);
 	return expired;
 }
 
-static void tell_quiet(struct fs_state *state, struct still_session *session)
+static void tell_quiet(struct fs_state *state, struct fs_shown *shown)
 {
 	struct still_session_status status;
 
-	still_session_status(session, &status);
+	if (shown->quiet_told)
+		return;
+	shown->quiet_told = true;
+	still_session_status(shown->session, &status);
 	still_events_add(state->events, STILL_LEVEL_INFO, "session-quiet",
 	    "session", status.id, "mountpoint", state->mountpoint, NULL);
 	still_session_status_clear(&status);
 }
 
+/* Nobody waits for this end, so it is tried again at the next tick when another
+ * process has the catalog; but nothing is pinned for longer than a dead tool
+ * could pin it. */
 int fs_state_expire(struct fs_state *state, struct still_error *err)
 {
 	struct fs_shown *shown = NULL;
@@ -404,9 +413,12 @@ int fs_state_expire(struct fs_state *state, struct still_error *err)
 	if (fs_state_is_expired(state))
 		shown = fs_state_get(state);
 	if (shown) {
-		tell_quiet(state, shown->session);
-		still_session_end(shown->session, STILL_END_DONE);
-		retire(state, shown);
+		tell_quiet(state, shown);
+		still_session_end(shown->session,
+		    quiet_ns(state) < state->stall_ns ? STILL_END_QUIET
+						      : STILL_END_DONE);
+		if (has_ended(shown->session))
+			retire(state, shown);
 	}
 	fs_state_put(state, shown);
 	pthread_mutex_unlock(&state->turn);

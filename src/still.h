@@ -359,13 +359,16 @@ int still_session_keep(struct still_session *session, struct still_error *err);
 enum still_end {
 	STILL_END_DONE,   /* the outcome is by coverage */
 	STILL_END_FORCED, /* the readers were cut off */
-	STILL_END_ABORT   /* the client gives it up */
+	STILL_END_ABORT,  /* the client gives it up */
+	STILL_END_QUIET   /* as DONE, and there is no hurry */
 };
 
 /*
  * Let the snapshot go and settle the outcome. Any thread but not beside begin;
  * makes seal and commit give up, and waits for them and for readers inside
- * still_session_read(). Returns the outcome; a second call returns the same.
+ * still_session_read(). Returns the outcome; a second call returns the same. A
+ * QUIET one that would be COPIED serves on, without an outcome, while another
+ * process keeps the catalog from taking its end: to be asked for again.
  */
 enum still_outcome still_session_end(
     struct still_session *session, enum still_end how);

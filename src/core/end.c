@@ -110,7 +110,17 @@ static enum still_outcome unrecorded(struct still_session *session,
 	return outcome == STILL_COPIED ? STILL_ABORTED_UNRECORDED : outcome;
 }
 
-/* 0 when it is over now; a commit that cannot be recorded leaves it serving. */
+/* Does it serve on when its end cannot be recorded? A commit can be asked for
+ * again; and a copy that is whole is not given up for want of patience. */
+static bool may_wait(
+    const struct verdict *verdict, enum still_outcome outcome, int code)
+{
+	return outcome == STILL_COMMITTED ||
+	    (outcome == STILL_COPIED && code == STILL_ERR_BUSY &&
+		verdict->how == STILL_END_QUIET);
+}
+
+/* 0 when it is over now. */
 static int finish(struct still_session *session, const struct verdict *verdict,
     struct still_error *err)
 {
@@ -131,7 +141,7 @@ static int finish(struct still_session *session, const struct verdict *verdict,
 	pthread_mutex_unlock(&session->lock);
 	if (begun) {
 		rc = record(session, outcome, &own);
-		if (rc < 0 && outcome == STILL_COMMITTED) {
+		if (rc < 0 && may_wait(verdict, outcome, rc)) {
 			if (err)
 				still_error_copy(err, &own);
 		} else {

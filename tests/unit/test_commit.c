@@ -344,6 +344,32 @@ static void not_recorded(void **state)
 	recorded(f, STILL_COMMITTED);
 }
 
+/* Who is in no hurry waits for the others. */
+static void quiet_beside_a_hog(void **state)
+{
+	struct fixture *f = *state;
+	struct hog hog;
+
+	begin(f);
+	serve_databases(f);
+	serve_the_rest(f);
+	hog_begin(f, &hog);
+	assert_int_equal(
+	    still_session_end(f->session, STILL_END_QUIET), STILL_NO_OUTCOME);
+	assert_int_equal(serve(f, still_fake_path(0)), 0);
+	assert_int_equal(events(f, " session-end "), 0);
+	hog_end(&hog);
+	assert_int_equal(
+	    still_session_end(f->session, STILL_END_QUIET), STILL_COPIED);
+	recorded(f, STILL_COPIED);
+	/* There is nothing to lose where nothing was copied. */
+	begin(f);
+	hog_begin(f, &hog);
+	assert_int_equal(still_session_end(f->session, STILL_END_QUIET),
+	    STILL_ABORTED_UNREAD);
+	hog_end(&hog);
+}
+
 static void copied_but_not_recorded(void **state)
 {
 	struct fixture *f = *state;
@@ -536,6 +562,7 @@ int main(void)
 	    TEST(io_error),
 	    TEST(given_up),
 	    TEST(not_recorded),
+	    TEST(quiet_beside_a_hog),
 	    TEST(copied_but_not_recorded),
 	    TEST(begin_not_recorded),
 	    TEST(unchanged),

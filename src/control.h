@@ -5,8 +5,8 @@
  * An ioctl on a descriptor of the mount's root directory. The daemon answers
  * root, its own user and the owner of the source; everybody else gets EPERM,
  * whatever the mode bits say. Other errno: ENOTTY (no such request, or no mount
- * of stillfs), EPROTO (another version of this protocol). Everything else that goes wrong is told in `code`, `message` and
- * `hint`, with the ioctl's result 0.
+ * of stillfs), EPROTO (another version of this protocol). Everything else that
+ * goes wrong is told in `code`, `message` and `hint`, with the ioctl's result 0.
  *
  * BEGIN, COMMIT and ABORT start a job and return at once, with its number in
  * `job`, or with a `code` why not. QUERY tells how far it is. So nobody waits in

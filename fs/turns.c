@@ -168,6 +168,16 @@ static bool is_serving(struct fs_state *state)
 	return shown != NULL;
 }
 
+/* Who waits for a session that its client gives up is told so; that the daemon
+ * ends is another matter. */
+static int tell_waiting(struct fs_state *state, int rc, struct still_error *err)
+{
+	if (rc != STILL_ERR_CANCELLED || is_ending(state))
+		return rc;
+	return still_error_set(err, STILL_ERR_LOST, 0, NULL,
+	    "mount `%s`: the session was given up", state->mountpoint);
+}
+
 int fs_state_begin(struct fs_state *state, struct still_error *err)
 {
 	int rc = 0;
@@ -176,7 +186,7 @@ int fs_state_begin(struct fs_state *state, struct still_error *err)
 	if (!is_serving(state))
 		rc = begin(state, STILL_FULL, err);
 	pthread_mutex_unlock(&state->turn);
-	return rc;
+	return tell_waiting(state, rc, err);
 }
 
 int fs_state_begin_kind(struct fs_state *state, enum still_session_kind kind,
@@ -205,12 +215,7 @@ int fs_state_seal(struct fs_state *state, struct still_error *err)
 		    "mount `%s`: the session is over", state->mountpoint);
 	rc = still_session_seal(shown->session, err);
 	fs_state_put(state, shown);
-	/* Who waits for the list of a session that is given up is told so; that
-	 * the daemon ends is another matter. */
-	if (rc == STILL_ERR_CANCELLED && !is_ending(state))
-		return still_error_set(err, STILL_ERR_LOST, 0, NULL,
-		    "mount `%s`: the session was given up", state->mountpoint);
-	return rc;
+	return tell_waiting(state, rc, err);
 }
 
 /* ---- the end ------------------------------------------------------------- */

@@ -222,10 +222,10 @@ static void abort_comes_late(void **state)
 static void *begin_slowly(void *arg)
 {
 	struct still_error err = STILL_ERROR_INIT;
+	int rc = fs_state_begin(arg, &err);
 
-	fs_state_begin(arg, &err);
 	still_error_clear(&err);
-	return NULL;
+	return (void *) (intptr_t) rc;
 }
 
 /* Given up while it is frozen, and forgotten for the next one meanwhile. */
@@ -235,13 +235,16 @@ static void abort_of_a_freeze(void **state)
 	struct still_error err = STILL_ERROR_INIT;
 	pthread_t thread;
 	struct id one;
+	void *rc;
 
 	still_fake_gate_close(&still_fake.freeze_gate);
 	pthread_create(&thread, NULL, begin_slowly, fs);
 	still_fake_gate_await(&still_fake.freeze_gate);
 	one = shown(fs);
 	fs_state_give_up(fs, one.text);
-	pthread_join(thread, NULL);
+	pthread_join(thread, &rc);
+	/* Nothing shuts down. */
+	assert_int_equal((intptr_t) rc, STILL_ERR_LOST);
 	still_fake_gate_open(&still_fake.freeze_gate);
 	begin(fs);
 	assert_int_equal(fs_state_abort(fs, one.text, &err), 0);

@@ -652,8 +652,8 @@ static void act(struct fixture *f, const char *name, uint64_t *random)
 {
 	static const char *const statements[] = {
 	    "UPDATE t SET n = n + 1 WHERE id = 7",
-	    "UPDATE t SET n = n + 1 WHERE id = 7;"
-	    "PRAGMA wal_checkpoint(TRUNCATE)",
+	    ("UPDATE t SET n = n + 1 WHERE id = 7;"
+	     "PRAGMA wal_checkpoint(TRUNCATE)"),
 	    "INSERT INTO t(n, v) VALUES(5, randomblob(2000))",
 	    "DELETE FROM t WHERE id % 5 = 2",
 	    "PRAGMA wal_checkpoint(PASSIVE)",

@@ -149,7 +149,7 @@ static void tick(struct daemon *daemon)
 	if (fs_gate_busy(&state->seal_gate))
 		fs_state_touch(state);
 	if (fs_state_is_expired(state) && !fs_jobs_busy(&state->jobs))
-		fs_jobs_start(&state->jobs, FS_JOB_EXPIRE, &job, NULL);
+		fs_jobs_start(&state->jobs, FS_JOB_EXPIRE, NULL, &job, NULL);
 }
 
 static void drain(int event_fd)

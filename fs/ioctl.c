@@ -113,8 +113,13 @@ static void start(struct fs_state *state, enum fs_job_kind kind,
     struct still_control *control)
 {
 	struct still_error err = STILL_ERROR_INIT;
-	int rc = fs_jobs_start(&state->jobs, kind, &control->job, &err);
+	char wanted[STILL_SESSION_ID_BYTES];
+	int rc;
 
+	/* It stands where the answer will. */
+	memcpy(wanted, control->session, sizeof(wanted));
+	control->session[0] = '\0';
+	rc = fs_jobs_start(&state->jobs, kind, wanted, &control->job, &err);
 	tell_present(state, control);
 	tell_error(control, rc, &err);
 	control->job_state = rc == 0 ? STILL_JOB_RUNNING : STILL_JOB_NONE;
@@ -127,6 +132,9 @@ static int carry_out(
 {
 	bool copy = control->flags & STILL_CONTROL_COPY;
 
+	/* Only these two are about a session that is there. */
+	if (cmd != STILL_CONTROL_COMMIT && cmd != STILL_CONTROL_ABORT)
+		control->session[0] = '\0';
 	if (cmd == STILL_CONTROL_QUERY)
 		query(state, control);
 	else if (cmd == STILL_CONTROL_BEGIN)
@@ -151,6 +159,7 @@ void fs_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *arg,
 	struct fs_state *state = fs_state_of(req);
 	const struct still_control *in = in_buf;
 	struct still_control control = {0};
+	char name[STILL_SESSION_ID_BYTES];
 	int sys_errno;
 
 	(void) arg;
@@ -166,9 +175,13 @@ void fs_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *arg,
 	else if (in->flags & ~(unsigned) STILL_CONTROL_COPY)
 		sys_errno = EINVAL;
 	else {
+		/* What comes from outside need not end. */
+		memcpy(name, in->session, sizeof(name));
+		name[sizeof(name) - 1] = '\0';
 		control.version = STILL_CONTROL_VERSION;
 		control.flags = in->flags;
 		control.job = in->job;
+		set_text(control.session, sizeof(control.session), name);
 		sys_errno = carry_out(state, cmd, &control);
 	}
 	if (sys_errno)

@@ -139,8 +139,17 @@ static int join_work(struct fs_jobs *jobs, enum fs_job_kind kind,
 	return 0;
 }
 
+static int not_that(
+    const char *wanted, const char *present, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_PROTO, 0,
+	    "`stillctl list` tells how it ended.",
+	    "session `%s`: is not the present one%s%s%s", wanted,
+	    *present ? ", which is `" : "", present, *present ? "`" : "");
+}
+
 int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,
-    uint64_t *ret_number, struct still_error *err)
+    const char *wanted, uint64_t *ret_number, struct still_error *err)
 {
 	char session[STILL_SESSION_ID_BYTES];
 	int rc;
@@ -148,6 +157,8 @@ int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,
 	/* Whoever asks means this one, whatever comes until it is carried
 	 * out. */
 	fs_state_name(jobs->state, session);
+	if (wanted && *wanted && strcmp(wanted, session) != 0)
+		return not_that(wanted, session, err);
 	if (kind == FS_JOB_ABORT)
 		fs_state_give_up(jobs->state, session);
 	pthread_mutex_lock(&jobs->lock);

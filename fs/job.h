@@ -56,12 +56,13 @@ struct fs_jobs {
 void fs_jobs_init(struct fs_jobs *jobs, struct fs_state *state);
 
 /*
- * Start one. A commit and an abort are the same job as one for the same session
- * that is at work or waits. BUSY: another is at work. CANCELLED: the daemon is
- * ending. `*ret_number` is for fs_jobs_look().
+ * Start one, for the session `wanted`; NULL or "" for whichever is there. A
+ * commit and an abort are the same job as one for the same session that is at
+ * work or waits. PROTO: another session is there. BUSY: another job is at work.
+ * CANCELLED: the daemon is ending. `*ret_number` is for fs_jobs_look().
  */
 int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,
-    uint64_t *ret_number, struct still_error *err);
+    const char *wanted, uint64_t *ret_number, struct still_error *err);
 
 /* Is one at work? */
 bool fs_jobs_busy(struct fs_jobs *jobs);

@@ -44,17 +44,19 @@ struct still_control {
 	uint32_t flags;   /* in: enum still_control_flag */
 	uint64_t job;     /* out; QUERY: in, 0: of none in particular */
 
-	/* Out from here. */
+	/* Out from here, but for `session`. */
 	int32_t job_state; /* enum still_job_state */
 	int32_t code;      /* of the request, or of the job once it is done */
 	char message[1024];
 	char hint[512];
 
-	/* The session that the job is about; of QUERY without a job, the
-	 * present one, or the last one that served a byte, or the last. */
-	char session[STILL_SESSION_ID_BYTES]; /* "": none yet */
-	int32_t state;                        /* enum still_state */
-	int32_t outcome;                      /* enum still_outcome */
+	/* COMMIT and ABORT, in: the session that is meant, PROTO when it is
+	 * another; "": whichever is there. Out: the session that the job is
+	 * about; of QUERY without a job, the present one, or the last one that
+	 * served a byte, or the last; "": none yet. */
+	char session[STILL_SESSION_ID_BYTES];
+	int32_t state;   /* enum still_state */
+	int32_t outcome; /* enum still_outcome */
 	char outcome_text[STILL_OUTCOME_TEXT_BYTES];
 	uint64_t bytes;
 	uint64_t bytes_served;

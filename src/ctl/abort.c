@@ -10,6 +10,8 @@
 #include "ctl/verb.h"
 
 static const struct ctl_option options[] = {
+    {"session", 's', CTL_TEXT, CTL_AT(session), 0, 0, "ID",
+	"only this session, and no other"},
     CTL_OPTIONS_END,
 };
 

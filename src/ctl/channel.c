@@ -86,9 +86,12 @@ int ctl_channel_ask(const struct ctl_channel *channel, unsigned long request,
 {
 	uint32_t flags = io->flags;
 	uint64_t job = io->job;
+	char session[sizeof(io->session)];
 	int rc;
 
+	memcpy(session, io->session, sizeof(session));
 	memset(io, 0, sizeof(*io));
+	memcpy(io->session, session, sizeof(session));
 	io->version = STILL_CONTROL_VERSION;
 	io->flags = flags;
 	io->job = job;

@@ -21,9 +21,9 @@ int ctl_channel_open(
 void ctl_channel_close(struct ctl_channel *channel);
 
 /*
- * Ask. `io` has flags and job filled in, and the answer afterwards; its version
- * is seen to here. What the daemon refuses comes back as it said it, with its
- * code; ACCESS: it does not listen to this user; LOST: it is no longer there;
+ * Ask. `io` has flags, job and session filled in, and the answer afterwards; its
+ * version is seen to here. What the daemon refuses comes back as it said it, with
+ * its code; ACCESS: it does not listen to this user; LOST: it is no longer there;
  * UNSUPPORTED: it speaks another version. Returns at once.
  */
 int ctl_channel_ask(const struct ctl_channel *channel, unsigned long request,

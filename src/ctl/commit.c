@@ -18,6 +18,8 @@
 #include "ctl/verb.h"
 
 static const struct ctl_option options[] = {
+    {"session", 's', CTL_TEXT, CTL_AT(session), 0, 0, "ID",
+	"only this session, and no other"},
     CTL_OPTIONS_END,
 };
 
@@ -50,6 +52,11 @@ static int commit_last(const struct ctl_options *o,
 		    "Mount it, and copy backup/ first.",
 		    "`%s`: there is no session to commit",
 		    ctl_target_name(target));
+	if (rc == 0 && o->session && strcmp(o->session, records[0].id) != 0)
+		rc = still_error_set(err, STILL_ERR_PROTO, 0,
+		    "`stillctl list` tells how it ended.",
+		    "session `%s`: is not the last one, which is `%s`",
+		    o->session, records[0].id);
 	if (rc == 0)
 		rc = still_catalog_commit(catalog, records[0].id, err);
 	if (rc == 0)

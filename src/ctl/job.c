@@ -186,6 +186,8 @@ int ctl_job_run(const struct ctl_channel *channel, const struct ctl_job *job,
 	catch_signals(old);
 	ret->flags = job->flags;
 	ret->job = 0;
+	snprintf(ret->session, sizeof(ret->session), "%s",
+	    options->session ? options->session : "");
 	rc = ctl_channel_ask(channel, job->request, ret, err);
 	if (rc == 0)
 		rc = follow(channel, &progress, old, ret, err);

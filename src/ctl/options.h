@@ -24,6 +24,7 @@ struct ctl_options {
 	bool quiet;
 	const char *state; /* NULL: the mount's, or the default one */
 	bool copy;
+	const char *session; /* NULL: whichever is there */
 	bool lazy;
 	bool all;
 	bool good;

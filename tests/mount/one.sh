@@ -166,13 +166,21 @@ copied
 id=$(record id)
 ctl 0 begin "$mnt"
 [ "$(record outcome 1)" = COPIED ] || fail "$(record outcome 1)"
-ctl 0 abort "$mnt"
+# Who names his session does not hit that of somebody else.
+for verb in commit abort; do
+	ctl 1 $verb --session "$id" "$mnt"
+	grep -qF "session \`$id\`: is not the present one, which is " \
+		"$tmp/ctl.err" || fail "$(cat "$tmp/ctl.err")"
+done
+[ "$(record state)" = serving ] || fail "the session of another was ended"
+ctl 0 abort --session "$(record id)" "$mnt"
 ctl 1 commit "$mnt"
 [ "$(record outcome) $(record outcome 1)" = 'ABORTED(by caller) COPIED' ] ||
 	fail "$(record outcome) $(record outcome 1)"
 umount "$mnt"
 wait_fs
 ctl 1 commit --state "$state" "$src"
+ctl 1 commit --state "$state" --session "$id" "$src"
 [ "$(record outcome 1)" = COPIED ] || fail "committed after a later session"
 ok "a later session has begun: no commit any more"
 

@@ -147,7 +147,7 @@ static uint64_t start(struct fs_state *fs, enum fs_job_kind kind)
 	struct still_error err = STILL_ERROR_INIT;
 	uint64_t number = 0;
 
-	if (fs_jobs_start(&fs->jobs, kind, &number, &err) != 0)
+	if (fs_jobs_start(&fs->jobs, kind, NULL, &number, &err) != 0)
 		fail_msg("%s", still_error_msg(&err));
 	return number;
 }
@@ -312,7 +312,8 @@ static void at_work(void **state)
 	commit = start(fs, FS_JOB_COMMIT);
 	still_fake_gate_await(&still_fake.read_gate);
 	assert_int_equal(start(fs, FS_JOB_COMMIT), commit);
-	assert_int_equal(fs_jobs_start(&fs->jobs, FS_JOB_BEGIN, &number, &err),
+	assert_int_equal(
+	    fs_jobs_start(&fs->jobs, FS_JOB_BEGIN, NULL, &number, &err),
 	    STILL_ERR_BUSY);
 	still_error_clear(&err);
 	abort = start(fs, FS_JOB_ABORT);

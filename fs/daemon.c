@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "fs/background.h"
 #include "fs/file.h"
 #include "fs/log.h"
 #include "fs/mount.h"
@@ -59,32 +60,6 @@ struct daemon {
 
 /* ---- the watch ----------------------------------------------------------- */
 
-/* False when nobody waits any more: who was told to give up must not find a
- * mount. */
-static bool tell_parent(struct daemon *daemon)
-{
-	char zero = 0;
-	ssize_t n;
-
-	do
-		n = write(daemon->ready_fd, &zero, 1);
-	while (n < 0 && errno == EINTR);
-	close(daemon->ready_fd);
-	daemon->ready_fd = -1;
-	return n == 1;
-}
-
-static void detach_stdio(void)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	fs_log_detach();
-	for (int fd = 0; fd < 3 && null >= 0; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
-}
-
 /*
  * Only when a stat of it is answered, by us, is the mount there. A child asks,
  * which has nothing of the connection: a request of our own would, if we were
@@ -116,16 +91,15 @@ static bool announce(struct daemon *daemon)
 	/* Not sooner. When an automounter has asked for this mount, the kernel
 	 * lets only the automounter's process group to the mountpoint until
 	 * the parent has returned; the others wait for that. */
-	if (!daemon->options->foreground) {
-		detach_stdio();
-		setsid();
-	}
+	if (!daemon->options->foreground)
+		fs_background_leave();
 	still_events_add(daemon->state.events, STILL_LEVEL_INFO, "mounted",
 	    "mountpoint", daemon->state.mountpoint, "source",
 	    daemon->state.info.source, "engine", daemon->state.info.engine,
 	    "databases", still_number(daemon->state.info.n_databases).text,
 	    "version", still_version(), NULL);
-	if (daemon->options->foreground || tell_parent(daemon))
+	if (daemon->options->foreground ||
+	    fs_background_tell(&daemon->ready_fd))
 		return true;
 	atomic_store(&daemon->unwanted, true);
 	return false;
@@ -478,41 +452,13 @@ static int run(const struct fs_options *options, int ready_fd)
 	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* The parent's part: exit when the daemon says so, or as it exits. */
-static int wait_for(pid_t pid, int fd)
-{
-	char byte;
-	ssize_t n;
-	int status;
-
-	do
-		n = read(fd, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	if (n == 1)
-		return EXIT_SUCCESS;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status)
-							: EXIT_FAILURE;
-}
-
 int fs_daemon_run(const struct fs_options *options)
 {
-	int fds[2];
-	pid_t pid;
+	int ready_fd = -1;
+	int status;
 
 	fs_log_open(options->foreground, options->debug);
-	if (options->foreground)
-		return run(options, -1);
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return EXIT_FAILURE;
-	pid = fork();
-	if (pid < 0)
-		return EXIT_FAILURE;
-	if (pid > 0) {
-		close(fds[1]);
-		return wait_for(pid, fds[0]);
-	}
-	close(fds[0]);
-	return run(options, fds[1]);
+	if (!options->foreground && !fs_background_begin(&ready_fd, &status))
+		return status;
+	return run(options, ready_fd);
 }

@@ -161,8 +161,9 @@ for ((i = 0; i < points; i++)); do
 		step "$name"
 		[ "$(status_of "$name")" = 0 ] || fail "$kind: $name"
 	done
-	# A little beyond its end, too.
-	limit=$((took[$kind $dies_in] * 5 / 4 + 1000))
+	# A little beyond its end, too; and more often at first, since a commit is
+	# done long before stillctl asks again.
+	limit=$(((took[$kind $dies_in] * 5 / 4 + 1000) / (1 + RANDOM % 4)))
 	delay=$(((RANDOM * 32768 + RANDOM) % limit))
 	step "$dies_in" &
 	worker=$!

@@ -401,7 +401,10 @@ static void warn(
 {
 	struct context *c = arg;
 
-	atomic_fetch_add(&c->n_warnings, 1);
+	/* How far a writer is ahead of its own checkpoints depends on the
+	 * machine, and says nothing about the engine. */
+	if (strcmp(event, "long-log") != 0)
+		atomic_fetch_add(&c->n_warnings, 1);
 	fprintf(stderr, "%s: %s: %s\n", event, object, text);
 }
 

@@ -18,6 +18,8 @@ echo "seed $seed, $snapshots snapshots for each page size"
 
 number() { sed 's/^0*\([0-9]\)/\1/' "$1" 2>/dev/null || echo 0; }
 
+moved_on() { [ "$(number "$src/acked")" -gt $(($1 + 30)) ]; }
+
 start_storm() {
 	rm -rf "$src"
 	mkdir "$src"
@@ -57,6 +59,9 @@ for page_size in $page_sizes; do
 		fail "below the mount: $(cat "$tmp/hammer")"
 	echo "# page size $page_size: $(cat "$tmp/hammer")"
 	for ((i = 0; i < snapshots; i++)); do
+		# A session is over in no time: let the load come to something.
+		acked=$(number "$src/acked")
+		wait_for 60 moved_on "$acked" || fail "the load is no load"
 		start_fs
 		acked=$(number "$src/acked")
 		ls "$mnt/backup" >/dev/null || fail "the freeze: $(cat "$mnt/status")"
@@ -88,7 +93,6 @@ ok "$total snapshots under load, 0 bad ($frames frames of the log in them)"
 # The oracle must be able to say no: the live files, copied as they are, by a
 # tool that is not so fast that all of it is one moment by luck.
 start_storm 4096
-moved_on() { [ "$(number "$src/acked")" -gt $(($1 + 30)) ]; }
 caught=
 end=$((SECONDS + 120))
 for ((tries = 0; SECONDS < end && ${#caught} == 0; tries++)); do

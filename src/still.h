@@ -121,6 +121,13 @@ enum still_verify {
 	STILL_VERIFY_FULL   /* all that the engine can check */
 };
 
+/* What becomes of what a freeze holds in the instance. */
+enum still_pin {
+	STILL_PIN_MODE_AUTO, /* moved on, and let go when a copy is complete */
+	STILL_PIN_MODE_GOVERN, /* moved on; nothing is copied but what must be */
+	STILL_PIN_MODE_HOLD    /* left where it is until the end */
+};
+
 struct still_options {
 	const char
 	    *engine; /* only this one; NULL: whichever knows the source */
@@ -129,7 +136,14 @@ struct still_options {
 	uint32_t stall_ms;    /* how long writers may be held off for copies */
 	uint32_t barrier_max; /* how many databases one moment may span */
 	const char *spool;    /* where copies lie; NULL: the default place */
+	uint64_t spool_max_bytes; /* what copies may take in all; 0: what the
+				     disk has, but for its last tenth */
 	enum still_verify verify;
+	enum still_pin pin;
+	uint32_t pin_ms;        /* how old a pin may become */
+	uint64_t wal_max_bytes; /* how much the logs may grow for a session */
+	bool assist; /* checkpoint for the application, which writes to its
+			files */
 	/* Remembers the sessions, and lets one at a time have the instance.
 	 * Borrowed, outlives the instance. NULL: nothing is remembered, nobody
 	 * kept out. Refused when the source and it lie in one another. */
@@ -139,6 +153,8 @@ struct still_options {
 #define STILL_FREEZE_MS_DEFAULT 10000
 #define STILL_STALL_MS_DEFAULT 500
 #define STILL_BARRIER_MAX_DEFAULT 4000
+#define STILL_PIN_MS_DEFAULT 500
+#define STILL_WAL_MAX_BYTES_DEFAULT (UINT64_C(1) << 30)
 
 /* Resolve and examine a source. Holds nothing in it afterwards. Reads the disk.
  * On success `*ret` belongs to the caller. */

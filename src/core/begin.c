@@ -51,7 +51,7 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 	struct still_freeze_request request = {
 	    .cancel = &session->cancel,
 	    .observer = {observe, session},
-	    .spool = {still_spool_open, &session->instance->spool},
+	    .spool = still_spool_of(&session->instance->spool),
 	};
 	int rc;
 

@@ -255,7 +255,7 @@ static int freeze(struct trial *trial, struct still_instance *instance,
 	struct still_freeze_request request = {
 	    .cancel = &never,
 	    .observer = {observe, trial},
-	    .spool = {still_spool_open, &instance->spool},
+	    .spool = still_spool_of(&instance->spool),
 	};
 	struct still_preflight *preflight = trial->preflight;
 	int64_t start_ns = still_sys_monotonic_ns();

@@ -16,6 +16,9 @@
 #include "base/sys.h"
 #include "core/statedir.h"
 
+/* What a growing copy leaves of a disk, at most. */
+#define SPARE_MAX_BYTES (UINT64_C(8) << 30)
+
 static const char hint[] =
     "Name another directory with `spool=`, on a local file system that only "
     "you can write to.";
@@ -61,6 +64,8 @@ int still_spool_init(
 	int rc;
 
 	dir->path = NULL;
+	dir->max_bytes = 0;
+	atomic_init(&dir->used_bytes, 0);
 	if (!path)
 		return 0;
 	dir->path = realpath(path, NULL);
@@ -111,13 +116,12 @@ static int reserve(int fd, const char *dir, const char *what, uint64_t bytes,
 	return no_space(dir, what, bytes, err);
 }
 
-int still_spool_open(void *arg, const char *what, uint64_t bytes, int *ret_fd,
-    struct still_error *err)
+/* The directory, made where it is ours. The caller frees it. */
+static int find_dir(
+    const struct still_spool_dir *dir, char **ret, struct still_error *err)
 {
-	const struct still_spool_dir *dir = arg;
 	char *path = dir->path ? strdup(dir->path)
 			       : still_statedir_default("spool");
-	int fd = -1;
 	int rc = 0;
 
 	if (!path)
@@ -125,16 +129,102 @@ int still_spool_open(void *arg, const char *what, uint64_t bytes, int *ret_fd,
 		    "spool: there is no home directory to have it in");
 	if (!dir->path)
 		rc = still_statedir_make(path);
-	if (rc < 0)
+	if (rc < 0) {
 		rc = still_error_sys(err, -rc, hint, "spool `%s`", path);
-	if (rc == 0)
+		free(path);
+		return rc;
+	}
+	*ret = path;
+	return 0;
+}
+
+/* ---- room ---------------------------------------------------------------- */
+
+static void give(void *arg, uint64_t bytes)
+{
+	struct still_spool_dir *dir = arg;
+
+	atomic_fetch_sub(&dir->used_bytes, bytes);
+}
+
+/* Count `bytes` more, as long as the limit allows it. */
+static int count(struct still_spool_dir *dir, const char *what, uint64_t bytes,
+    struct still_error *err)
+{
+	uint64_t used = atomic_fetch_add(&dir->used_bytes, bytes);
+
+	if (dir->max_bytes == 0 ||
+	    (bytes <= dir->max_bytes && used <= dir->max_bytes - bytes))
+		return 0;
+	give(dir, bytes);
+	return still_error_set(err, STILL_ERR_NOSPACE, 0, "Raise `spool_max`.",
+	    "spool: a private copy of `%s` takes %llu bytes, %llu are taken "
+	    "already, and `spool_max` allows %llu",
+	    what, (unsigned long long) bytes, (unsigned long long) used,
+	    (unsigned long long) dir->max_bytes);
+}
+
+/* What is left to the application, where nobody set a limit. */
+static uint64_t spare_bytes(const struct statvfs *vfs)
+{
+	uint64_t tenth = (uint64_t) vfs->f_blocks * vfs->f_frsize / 10;
+
+	return tenth < SPARE_MAX_BYTES ? tenth : SPARE_MAX_BYTES;
+}
+
+static int take(
+    void *arg, const char *what, uint64_t bytes, struct still_error *err)
+{
+	struct still_spool_dir *dir = arg;
+	struct statvfs vfs;
+	char *path;
+	int rc = find_dir(dir, &path, err);
+
+	if (rc < 0)
+		return rc;
+	rc = count(dir, what, bytes, err);
+	if (rc == 0 && statvfs(path, &vfs) == 0 &&
+	    (uint64_t) vfs.f_bavail * vfs.f_frsize <
+		bytes + (dir->max_bytes ? 0 : spare_bytes(&vfs))) {
+		give(dir, bytes);
+		rc = no_space(path, what, bytes, err);
+	}
+	free(path);
+	return rc;
+}
+
+static int open_with(void *arg, const char *what, uint64_t bytes, int *ret_fd,
+    struct still_error *err)
+{
+	struct still_spool_dir *dir = arg;
+	char *path;
+	int fd = -1;
+	int rc = find_dir(dir, &path, err);
+
+	if (rc < 0)
+		return rc;
+	rc = count(dir, what, bytes, err);
+	if (rc == 0) {
 		rc = open_file(path, &fd, err);
-	if (rc == 0)
-		rc = reserve(fd, path, what, bytes, err);
+		if (rc == 0)
+			rc = reserve(fd, path, what, bytes, err);
+		if (rc < 0)
+			give(dir, bytes);
+	}
 	if (rc == 0)
 		*ret_fd = fd;
 	else if (fd >= 0)
 		close(fd);
 	free(path);
 	return rc;
+}
+
+struct still_spool still_spool_of(struct still_spool_dir *dir)
+{
+	return (struct still_spool){
+	    .open = open_with,
+	    .take = take,
+	    .give = give,
+	    .arg = dir,
+	};
 }

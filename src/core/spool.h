@@ -13,7 +13,12 @@
  * /var/lib/stillfs/spool for root, $XDG_STATE_HOME/stillfs/spool (or
  * ~/.local/state/...) for others, made when it is first needed, for us alone.
  *
- * Threads: constant once initialised; open from one at a time.
+ * ROOM. A copy that is made at once (open) may take what is free. One that
+ * grows beside the application (take) leaves the last tenth of the disk, or its
+ * last 8 GiB, alone: that is the application's, whose writes must not fail for
+ * want of it. All of them together take `max_bytes` at most.
+ *
+ * Threads: constant once initialised, but for the count; files from any.
  */
 #ifndef STILL_CORE_SPOOL_H
 #define STILL_CORE_SPOOL_H
@@ -21,7 +26,10 @@
 #include "engines/engine.h"
 
 struct still_spool_dir {
-	char *path; /* owned; NULL: the default */
+	char *path;         /* owned; NULL: the default */
+	uint64_t max_bytes; /* of all files together; 0: what the disk has, but
+			       for its last tenth. Set before the first file */
+	atomic_uint_fast64_t used_bytes; /* taken and not given back */
 };
 
 /* Resolve and look at `path`, which may be NULL. NOTFOUND, ACCESS, INVALID,
@@ -30,8 +38,7 @@ int still_spool_init(
     struct still_spool_dir *dir, const char *path, struct still_error *err);
 void still_spool_release(struct still_spool_dir *dir);
 
-/* The `open` of a struct still_spool over a struct still_spool_dir. */
-int still_spool_open(void *arg, const char *what, uint64_t bytes, int *ret_fd,
-    struct still_error *err);
+/* For an engine: files in `dir`, which outlives it. */
+struct still_spool still_spool_of(struct still_spool_dir *dir);
 
 #endif

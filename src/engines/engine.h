@@ -20,8 +20,9 @@
  * constant; an engine that can no longer promise this says STILL_ERR_LOST from
  * `keep` and from every later `read`.
  *
- * An engine never writes into the instance, never waits for ever, never prints
- * and never exits. Later operations of the contract (truncate, apply, check)
+ * An engine never writes into the instance (but for `assist`), never waits for
+ * ever, never prints and never exits. It may have threads of its own between
+ * freeze and thaw. Later operations of the contract (truncate, apply, check)
  * join this table as optional members when the core first calls them.
  *
  * Threads: match, attach, describe, freeze, thaw and detach of one instance
@@ -56,6 +57,13 @@ enum still_check {
 	STILL_CHECK_FULL   /* whatever the engine can check */
 };
 
+/* What becomes of what a freeze holds in the instance (its pin). */
+enum still_pin_policy {
+	STILL_PIN_AUTO,   /* moved on, and let go once the image is copied */
+	STILL_PIN_GOVERN, /* moved on, for as long as the snapshot lives */
+	STILL_PIN_HOLD    /* left where it is */
+};
+
 struct still_attach_options {
 	/* Take sources that are refused for where they lie (network and FUSE
 	 * file systems) or how they are linked. */
@@ -68,6 +76,16 @@ struct still_attach_options {
 	/* How many databases one moment may span. */
 	uint32_t databases_max;
 	enum still_check check;
+	enum still_pin_policy pin;
+	/* How old a pin may become before it is moved on, where its age alone
+	 * does harm. */
+	int64_t pin_limit_ns;
+	/* How many bytes the logs of all databases may grow by, together, for
+	 * the sake of one snapshot. Beyond, it is given up. 0: no limit. */
+	uint64_t log_limit_bytes;
+	/* The engine may write into the instance what its application would
+	 * write: its own checkpoints. */
+	bool assist;
 };
 
 struct still_database_info {
@@ -99,13 +117,22 @@ struct still_observer {
 };
 
 /*
- * Where an engine puts what it must copy: an open, empty file without a name,
- * with room for `bytes`. NOSPACE when there is not so much, before anything is
- * written. `what` is what messages call it. The caller closes `*ret_fd`.
+ * Where an engine puts what it must copy: files without a name, whose room is
+ * asked for before it is used. What was taken is given back by the engine, at
+ * thaw at the latest; it closes its descriptors itself. `what` is what messages
+ * call the copy. Any thread.
  */
 struct still_spool {
+	/* An open, empty file, with blocks for `bytes`; these are taken.
+	 * NOSPACE, before anything is written, when there are not so many. */
 	int (*open)(void *arg, const char *what, uint64_t bytes, int *ret_fd,
 	    struct still_error *err);
+	/* May `bytes` more be written? NOSPACE: no more than `spool_max` is
+	 * taken in all, and the disk is not filled up. The blocks are not
+	 * there yet. */
+	int (*take)(void *arg, const char *what, uint64_t bytes,
+	    struct still_error *err);
+	void (*give)(void *arg, uint64_t bytes);
 	void *arg;
 };
 
@@ -114,9 +141,8 @@ struct still_freeze_request {
 	 * engine looks at it wherever it may wait and then fails with
 	 * STILL_ERR_CANCELLED. */
 	const atomic_bool *cancel;
-	/* Valid until thaw. */
+	/* Both valid until thaw. */
 	struct still_observer observer;
-	/* Valid during the freeze. */
 	struct still_spool spool;
 };
 
@@ -225,13 +251,24 @@ typedef int still_freeze_fn(struct still_engine_instance *instance,
 typedef int still_read_fn(struct still_engine_instance *instance, void *object,
     uint64_t off_bytes, void *data, size_t len, struct still_error *err);
 
-/* What an instance bears for the sake of the moment. */
+/* What an instance bears for the sake of the moment, and what is done about it;
+ * over all databases. */
 struct still_held {
-	uint64_t log_bytes; /* of logs that cannot be reused before thaw */
+	uint32_t n_pinned;   /* databases of which something is held */
+	int64_t pin_ns;      /* the age of the oldest pin; 0: nothing is held */
+	uint64_t log_bytes;  /* of logs that cannot be reused meanwhile */
+	uint64_t n_moves;    /* how often a pin was moved on */
+	uint64_t n_let_by;   /* checkpointers of the application that waited
+				for a pin, and that it was moved away from */
+	uint64_t copy_bytes; /* of all that is to be copied, so that nothing is
+				held any more; 0: nothing is */
+	uint64_t copied_bytes; /* of these */
+	bool spool_full;       /* there is no room to complete a copy */
 };
 
 /* 0 while the moment is protected; STILL_ERR_LOST from then on when it is not.
- * `*ret_held` is set when it is. Does not block. */
+ * `*ret_held` is set when it is. LOST also when the logs grew beyond
+ * log_limit_bytes; nothing is held then any more. Does not block. */
 typedef int still_keep_fn(struct still_engine_instance *instance,
     struct still_held *ret_held, struct still_error *err);
 

@@ -424,7 +424,7 @@ static int try_freeze(struct context *c, struct still_error *err)
 {
 	struct still_spool_dir spool = {.path = c->source.dir};
 	struct still_freeze_request request = {
-	    &c->cancel, {warn, c}, {still_spool_open, &spool}};
+	    &c->cancel, {warn, c}, still_spool_of(&spool)};
 	struct still_description d;
 	struct still_builder builder;
 	int rc;

@@ -41,7 +41,7 @@ int shot_take(struct shot *shot, struct still_engine_instance *instance,
 	struct still_spool_dir dir = {.path = (char *) spool};
 	struct still_freeze_request request = {.cancel = &cancel,
 	    .observer = {warn, NULL},
-	    .spool = {still_spool_open, &dir}};
+	    .spool = still_spool_of(&dir)};
 	int rc = still_builder_init(&shot->builder, 0755, 0, 0, err);
 
 	if (rc < 0)

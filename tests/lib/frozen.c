@@ -55,7 +55,7 @@ void frozen_close(struct frozen *frozen)
 
 void frozen_take(struct frozen *frozen, const char *name)
 {
-	struct still_spool spool = {still_spool_open, &frozen->spool};
+	struct still_spool spool = still_spool_of(&frozen->spool);
 	struct sqlite_image_request request = {
 	    .pin =
 		{

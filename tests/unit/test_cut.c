@@ -43,6 +43,7 @@ struct fixture {
 	unsigned n_fds;
 	struct still_spool_dir spool;
 	struct still_spool spool_ops;
+	struct still_spool real_spool;
 	atomic_bool cancel;
 	const char *names[N_MAX]; /* of databases that were made */
 	struct app *apps[N_MAX];  /* each has its database open */
@@ -71,7 +72,14 @@ static int spool_open(void *arg, const char *what, uint64_t bytes, int *ret_fd,
 		assert_string_equal(
 		    app_sql(f->switches, "PRAGMA journal_mode = WAL"), "wal");
 	f->switches = NULL;
-	return still_spool_open(&f->spool, what, bytes, ret_fd, err);
+	return f->real_spool.open(f->real_spool.arg, what, bytes, ret_fd, err);
+}
+
+static void spool_give(void *arg, uint64_t bytes)
+{
+	struct fixture *f = arg;
+
+	f->real_spool.give(f->real_spool.arg, bytes);
 }
 
 static int setup(void **state)
@@ -84,7 +92,9 @@ static int setup(void **state)
 	f->dir = scratch_make();
 	f->root_fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	f->spool.path = f->dir;
-	f->spool_ops = (struct still_spool){spool_open, f};
+	f->real_spool = still_spool_of(&f->spool);
+	f->spool_ops = (struct still_spool){
+	    .open = spool_open, .give = spool_give, .arg = f};
 	f->probe = app_open("");
 	f->n_fds = scratch_count_fds();
 	*state = f;

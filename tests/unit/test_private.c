@@ -80,7 +80,7 @@ static void fill(struct fixture *f, size_t len)
 
 static int try_prepare(struct fixture *f, struct still_error *err)
 {
-	struct still_spool spool = {still_spool_open, &f->spool};
+	struct still_spool spool = still_spool_of(&f->spool);
 
 	sqlite_private_release(&f->private);
 	return sqlite_private_prepare(

@@ -26,6 +26,14 @@ struct fixture {
 	struct still_spool_dir spool;
 };
 
+static int open_in(struct still_spool_dir *dir, const char *what,
+    uint64_t bytes, int *ret_fd, struct still_error *err)
+{
+	struct still_spool spool = still_spool_of(dir);
+
+	return spool.open(spool.arg, what, bytes, ret_fd, err);
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -92,7 +100,7 @@ static int open_spool(struct fixture *f, uint64_t bytes)
 	struct still_error err = STILL_ERROR_INIT;
 	int fd = -1;
 
-	if (still_spool_open(&f->spool, "a.db", bytes, &fd, &err) != 0)
+	if (open_in(&f->spool, "a.db", bytes, &fd, &err) != 0)
 		fail_msg("%s", still_error_msg(&err));
 	assert_true(fd >= 0);
 	return fd;
@@ -104,8 +112,7 @@ static void open_fails(
 	struct still_error err = STILL_ERROR_INIT;
 	int fd = -7;
 
-	assert_int_equal(
-	    still_spool_open(&f->spool, "a.db", bytes, &fd, &err), code);
+	assert_int_equal(open_in(&f->spool, "a.db", bytes, &fd, &err), code);
 	assert_string_equal(still_error_msg(&err), words);
 	assert_non_null(strstr(err.hint, "spool="));
 	assert_int_equal(fd, -7);
@@ -304,8 +311,8 @@ static void no_blocks_left(void **state)
 	init(f, f->dir);
 	still_sys_fault = fail_allocate;
 	no_blocks = ENOSPC;
-	assert_int_equal(still_spool_open(&f->spool, "a.db", 1000, &fd, &err),
-	    STILL_ERR_NOSPACE);
+	assert_int_equal(
+	    open_in(&f->spool, "a.db", 1000, &fd, &err), STILL_ERR_NOSPACE);
 	assert_int_equal(err.sys_errno, ENOSPC);
 	assert_non_null(strstr(still_error_msg(&err),
 	    "a private copy of `a.db` takes 1000 bytes, and "));
@@ -333,8 +340,7 @@ static void no_room(void **state)
 		struct still_error err = STILL_ERROR_INIT;
 		int fd = -7;
 
-		assert_int_equal(
-		    still_spool_open(&f->spool, "a.db", much, &fd, &err),
+		assert_int_equal(open_in(&f->spool, "a.db", much, &fd, &err),
 		    STILL_ERR_NOSPACE);
 		still_error_clear(&err);
 		assert_int_equal(scratch_count_fds(), f->n_fds);

@@ -195,6 +195,8 @@ static int open_spool(struct sqlite_private *private, const char *rel,
 	int rc = spool->open(spool->arg, rel, bytes, &private->fd, err);
 
 	private->no_spool = rc < 0;
+	private->spool = *spool;
+	private->taken_bytes = rc == 0 ? bytes : 0;
 	return rc;
 }
 
@@ -333,8 +335,10 @@ ssize_t sqlite_private_read(const struct sqlite_private *private,
 
 void sqlite_private_release(struct sqlite_private *private)
 {
-	if (private->fd >= 0)
+	if (private->fd >= 0) {
 		close(private->fd);
+		private->spool.give(private->spool.arg, private->taken_bytes);
+	}
 	free(private->digests);
 	private->digests = NULL;
 	private->fd = -1;

@@ -45,6 +45,8 @@ struct sqlite_private {
 	uint64_t size_bytes;   /* of the copy */
 	struct stat source_st; /* of the database, under the lock */
 	uint64_t *digests; /* owned; of each piece of it; a clone has none */
+	struct still_spool spool; /* which it lies in */
+	uint64_t taken_bytes;     /* of its room */
 };
 
 #define SQLITE_PRIVATE_INIT \
@@ -74,7 +76,7 @@ ssize_t sqlite_private_read(const struct sqlite_private *private,
     const char *rel, uint64_t off_bytes, void *data, size_t len,
     struct still_error *err);
 
-/* Accepts what was initialised only. */
+/* Gives its room back. Accepts what was initialised only. */
 void sqlite_private_release(struct sqlite_private *private);
 
 #endif

@@ -3,18 +3,8 @@
  * walmap: which frame of the log holds which page of the snapshot, and a digest
  * of each, taken when the frame's own checksum was proven.
  *
- * The frames (backfill, max_frame] are scanned once, after the pin is taken.
- * For each frame f:
- *  1. its salts are the wal-index's;
- *  2. the running checksum, continued over it, is the one stored in it. The
- *     checksum is continued from what frame f-1 *stores*, or, should that fail,
- *     from what was *computed* for f-1: so one damaged frame does not make its
- *     successors look damaged, and no damage outside the range matters;
- *  3. a frame that fails is read again, a few times, then it is damaged.
- *  4. The checksum VFS puts its sum into a page after the log's checksum was
- *     made of it, so on disk the two never agree. Where pages may have such
- *     sums, a frame that fails 2 is proven by 1, by its page's sum, which must
- *     not be zeros, and by the wal-index naming the same page for it.
+ * The frames (backfill, max_frame] are read once, after the pin is taken, and
+ * proven (frames.h).
  * The last frame must be a commit, of as many pages as the wal-index says, and
  * end with the wal-index's checksum.
  *
@@ -32,7 +22,7 @@
 
 #include "base/error.h"
 #include "engines/engine.h"
-#include "engines/sqlite/pin.h"
+#include "engines/sqlite/frames.h"
 
 struct sqlite_walmap_entry {
 	uint32_t page;
@@ -69,9 +59,5 @@ const struct sqlite_walmap_entry *sqlite_walmap_from(
     const struct sqlite_walmap *map, uint32_t page);
 
 void sqlite_walmap_release(struct sqlite_walmap *map);
-
-/* How often a read that fails its check is repeated, and the first pause. */
-#define SQLITE_REREADS 3
-#define SQLITE_REREAD_PAUSE_NS (2 * 1000 * 1000)
 
 #endif

@@ -12,13 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/hash.h"
 #include "base/sys.h"
 
-#define PIECE_BYTES (1024 * 1024)
-
-/* Of one digest; pieces are whole ones, but for the last. */
-#define CHUNK_BYTES ((size_t) 64 * 1024)
+/* What is copied at once: some of what pieces.h calls pieces. */
+#define BATCH_BYTES (16 * SQLITE_PIECE_BYTES)
 
 /* What is copied a second time to learn the speed. */
 #define SAMPLE_BYTES (UINT64_C(64) * 1024 * 1024)
@@ -52,7 +49,7 @@ struct copy {
 	const char *rel;
 	int64_t deadline_ns; /* 0: none */
 	const atomic_bool *cancel;
-	void *piece;
+	void *batch;
 };
 
 static int too_late(const struct copy *copy, struct still_error *err)
@@ -65,17 +62,6 @@ static int too_late(const struct copy *copy, struct still_error *err)
 	    copy->rel);
 }
 
-/* Of a piece that begins at `off`. */
-static void note_digests(const struct copy *copy, uint64_t off, size_t len)
-{
-	uint64_t *digest = copy->private->digests + off / CHUNK_BYTES;
-	const uint8_t *p = copy->piece;
-
-	for (size_t at = 0; at < len; at += CHUNK_BYTES)
-		*digest++ = still_hash64(
-		    p + at, len - at < CHUNK_BYTES ? len - at : CHUNK_BYTES);
-}
-
 /* [0, size) of the source; fewer bytes are no failure here. */
 static int copy_bytes(const struct copy *copy, uint64_t size_bytes,
     uint64_t *ret_copied, struct still_error *err)
@@ -84,21 +70,22 @@ static int copy_bytes(const struct copy *copy, uint64_t size_bytes,
 	int rc = 0;
 
 	while (rc == 0 && off < size_bytes) {
-		size_t len = size_bytes - off < PIECE_BYTES
+		size_t len = size_bytes - off < BATCH_BYTES
 		    ? (size_t) (size_bytes - off)
-		    : PIECE_BYTES;
+		    : BATCH_BYTES;
 		ssize_t n = still_sys_pread(
-		    copy->source_fd, copy->piece, len, off);
+		    copy->source_fd, copy->batch, len, off);
 
 		if (n < 0)
 			return failed((int) -n, copy->rel, err);
 		if (n == 0)
 			break;
 		rc = still_sys_pwrite(
-		    copy->private->fd, copy->piece, (size_t) n, off);
+		    copy->private->fd, copy->batch, (size_t) n, off);
 		if (rc < 0)
 			return failed(-rc, copy->rel, err);
-		note_digests(copy, off, (size_t) n);
+		sqlite_pieces_note(
+		    &copy->private->pieces, off, copy->batch, (size_t) n);
 		off += (uint64_t) n;
 		rc = check_cancel(copy->cancel, copy->rel, err);
 		if (rc == 0 && copy->deadline_ns && off < size_bytes &&
@@ -109,22 +96,19 @@ static int copy_bytes(const struct copy *copy, uint64_t size_bytes,
 	return rc;
 }
 
-static int with_piece(struct copy *copy, uint64_t size_bytes,
+static int with_batch(struct copy *copy, uint64_t size_bytes,
     uint64_t *ret_copied, struct still_error *err)
 {
-	size_t n_digests = (size_t) (size_bytes / CHUNK_BYTES) + 1;
-	uint64_t *digests = realloc(
-	    copy->private->digests, n_digests * sizeof(*digests));
-	int rc;
+	int rc = sqlite_pieces_init(
+	    &copy->private->pieces, copy->private->fd, size_bytes, err);
 
 	*ret_copied = 0;
-	if (!digests)
-		return still_error_nomem(err);
-	copy->private->digests = digests;
-	if (posix_memalign(&copy->piece, 4096, PIECE_BYTES) != 0)
+	if (rc < 0)
+		return rc;
+	if (posix_memalign(&copy->batch, 4096, BATCH_BYTES) != 0)
 		return still_error_nomem(err);
 	rc = copy_bytes(copy, size_bytes, ret_copied, err);
-	free(copy->piece);
+	free(copy->batch);
 	return rc;
 }
 
@@ -176,12 +160,12 @@ static int measure(
 	uint64_t sample = size_bytes < SAMPLE_BYTES ? size_bytes : SAMPLE_BYTES;
 	uint64_t copied = 0;
 	int64_t start_ns;
-	int rc = with_piece(copy, size_bytes, &copied, err);
+	int rc = with_batch(copy, size_bytes, &copied, err);
 
 	if (rc < 0)
 		return rc;
 	start_ns = still_sys_monotonic_ns();
-	rc = with_piece(copy, sample, &copied, err);
+	rc = with_batch(copy, sample, &copied, err);
 	if (rc == 0 && sample > 0)
 		copy->private->stall_ns =
 		    (int64_t) ((double) (still_sys_monotonic_ns() - start_ns) *
@@ -254,7 +238,7 @@ int sqlite_private_take(struct sqlite_private *private, int source_fd,
 		if (ioctl(private->fd, FICLONE, source_fd) != 0)
 			return failed(errno, rel, err);
 	} else {
-		rc = with_piece(&copy, private->size_bytes, &copied, err);
+		rc = with_batch(&copy, private->size_bytes, &copied, err);
 		/* Nobody may write it now; but a disk may fail. */
 		if (rc == 0 && copied != private->size_bytes)
 			rc = failed(EIO, rel, err);
@@ -269,68 +253,28 @@ int sqlite_private_take(struct sqlite_private *private, int source_fd,
 
 /* ---- reading ------------------------------------------------------------- */
 
-static int spool_failed(int sys_errno, const char *rel, struct still_error *err)
-{
-	return still_error_sys(err, sys_errno,
-	    "The disk of `spool` failed; see the kernel log.",
-	    "private copy of `%s`", rel);
-}
-
-/* A whole chunk of the copy, into `chunk`. */
-static int read_chunk(const struct sqlite_private *private, const char *rel,
-    uint64_t off, uint8_t *chunk, size_t len, struct still_error *err)
-{
-	ssize_t n = still_sys_pread(private->fd, chunk, len, off);
-
-	if (n < 0)
-		return spool_failed((int) -n, rel, err);
-	if ((size_t) n == len &&
-	    still_hash64(chunk, len) == private->digests[off / CHUNK_BYTES])
-		return 0;
-	return still_error_set(err, STILL_ERR_CORRUPT, 0,
-	    "The disk of `spool` failed, or has less room than it says; see "
-	    "the kernel log. The live database is not harmed.",
-	    "private copy of `%s`: changed since it was made (bytes %llu to "
-	    "%llu)",
-	    rel, (unsigned long long) off, (unsigned long long) (off + len));
-}
-
 ssize_t sqlite_private_read(const struct sqlite_private *private,
     const char *rel, uint64_t off_bytes, void *data, size_t len,
     struct still_error *err)
 {
 	const uint64_t size = private->size_bytes;
-	uint8_t scratch[CHUNK_BYTES];
-	uint8_t *to = data;
 	ssize_t n;
-	int rc = 0;
+	int rc;
 
-	if (!private->digests) {
+	if (!private->pieces.digests) {
 		n = still_sys_pread(private->fd, data, len, off_bytes);
-		return n < 0 ? spool_failed((int) -n, rel, err) : n;
+		if (n >= 0)
+			return n;
+		return still_error_sys(err, (int) -n, SQLITE_PIECES_IO_HINT,
+		    "private copy of `%s`", rel);
 	}
 	if (off_bytes >= size)
 		return 0;
 	if (len > size - off_bytes)
 		len = (size_t) (size - off_bytes);
-	n = (ssize_t) len;
-	while (rc == 0 && len > 0) {
-		size_t from = (size_t) (off_bytes % CHUNK_BYTES);
-		uint64_t off = off_bytes - from;
-		size_t chunk = size - off < CHUNK_BYTES ? (size_t) (size - off)
-							: CHUNK_BYTES;
-		size_t part = chunk - from < len ? chunk - from : len;
-		bool whole = part == chunk;
-
-		rc = read_chunk(
-		    private, rel, off, whole ? to : scratch, chunk, err);
-		if (rc == 0 && !whole)
-			memcpy(to, scratch + from, part);
-		off_bytes += part;
-		to += part;
-		len -= part;
-	}
-	return rc < 0 ? rc : n;
+	rc = sqlite_pieces_read(
+	    &private->pieces, rel, off_bytes, data, len, err);
+	return rc < 0 ? rc : (ssize_t) len;
 }
 
 void sqlite_private_release(struct sqlite_private *private)
@@ -339,7 +283,6 @@ void sqlite_private_release(struct sqlite_private *private)
 		close(private->fd);
 		private->spool.give(private->spool.arg, private->taken_bytes);
 	}
-	free(private->digests);
-	private->digests = NULL;
+	sqlite_pieces_release(&private->pieces);
 	private->fd = -1;
 }

@@ -13,10 +13,7 @@
  *           estimate of how long the lock will be held.
  *  take     under the lock: the clone, or the copy, with a deadline.
  *
- * A disk that cannot keep what it took (it fails, or is thinner than it says)
- * tells nobody who does not sync, and gives zeros for it later. To sync would
- * take as long as the disk does. So a digest of each 64 KiB is kept in memory,
- * made of what was read under the lock, and each read is compared with it. A
+ * Each read is proven by digests of what was read under the lock (pieces.h). A
  * clone writes nothing, and has none.
  *
  * A clone costs 25 to 50 microseconds for each extent of the file, and leaves
@@ -36,6 +33,7 @@
 
 #include "base/error.h"
 #include "engines/engine.h"
+#include "engines/sqlite/pieces.h"
 
 struct sqlite_private {
 	int fd; /* of the copy; -1 */
@@ -44,9 +42,9 @@ struct sqlite_private {
 	int64_t stall_ns;      /* estimated, then measured */
 	uint64_t size_bytes;   /* of the copy */
 	struct stat source_st; /* of the database, under the lock */
-	uint64_t *digests; /* owned; of each piece of it; a clone has none */
-	struct still_spool spool; /* which it lies in */
-	uint64_t taken_bytes;     /* of its room */
+	struct sqlite_pieces pieces; /* of it; a clone has none */
+	struct still_spool spool;    /* which it lies in */
+	uint64_t taken_bytes;        /* of its room */
 };
 
 #define SQLITE_PRIVATE_INIT \

@@ -296,7 +296,12 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	    .stall_ms = options->stall_ms,
 	    .barrier_max = options->barrier_max,
 	    .spool = options->spool,
+	    .spool_max_bytes = options->spool_max_bytes,
 	    .verify = (enum still_verify) options->verify,
+	    .pin = (enum still_pin) options->pin,
+	    .pin_ms = options->pin_ms,
+	    .wal_max_bytes = options->wal_max_bytes,
+	    .assist = options->assist,
 	};
 	struct fs_state *state = &daemon->state;
 	int rc;

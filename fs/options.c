@@ -21,10 +21,14 @@
 #define LEASE_S_DEFAULT 600
 #define STALL_S_DEFAULT (6 * 60 * 60)
 #define QUIET_S_MAX (366 * 24 * 60 * 60)
+#define PIN_MS_MAX (60 * 1000)
+/* What a JSON number can tell. */
+#define SIZE_MAX_BYTES INT64_MAX
 
 enum kind {
 	FLAG,
 	NUMBER,
+	SIZE,
 	STRING,
 	CHOICE
 };
@@ -33,8 +37,8 @@ struct option {
 	const char *name;
 	enum kind kind;
 	size_t offset; /* in struct fs_options */
-	uint32_t min;
-	uint32_t max;
+	uint64_t min;
+	uint64_t max;
 	const char *value; /* how --help calls it; the words of a CHOICE */
 	const char *help;
 };
@@ -44,6 +48,8 @@ struct option {
 static const struct option table[] = {
     {"allow_other", FLAG, AT(allow_other), 0, 0, NULL,
 	"let other users in, as far as the source's modes do"},
+    {"assist", FLAG, AT(assist), 0, 0, NULL,
+	"checkpoint for the application; this writes to its files"},
     {"barrier_max", NUMBER, AT(barrier_max), 1, 1000000, "N",
 	"refuse a source of more than N databases (4000)"},
     {"direct_io", FLAG, AT(direct_io), 0, 0, NULL,
@@ -60,8 +66,14 @@ static const struct option table[] = {
 	"as for every mount: nothing in it can be executed"},
     {"nonempty", FLAG, AT(nonempty), 0, 0, NULL,
 	"mount over a directory that is not empty"},
+    {"pin", CHOICE, AT(pin), 0, 0, "auto|govern|hold",
+	"what becomes of the hold on the databases (auto)"},
+    {"pin_ms", NUMBER, AT(pin_ms), 1, PIN_MS_MAX, "N",
+	"move a pin on that is older than N ms (500)"},
     {"spool", STRING, AT(spool), 0, 0, "DIR",
 	"where private copies lie while a session lasts"},
+    {"spool_max", SIZE, AT(spool_max_bytes), 1, SIZE_MAX_BYTES, "SIZE",
+	"let them take SIZE at most (the disk, but for a tenth)"},
     {"stall", NUMBER, AT(stall_s), 1, QUIET_S_MAX, "SECONDS",
 	"the same for one that is partly read (21600)"},
     {"stall_ms", NUMBER, AT(stall_ms), 1, 10 * 60 * 1000, "N",
@@ -72,6 +84,8 @@ static const struct option table[] = {
 	"serve at most N requests at once (the cores, up to 4)"},
     {"verify", CHOICE, AT(verify), 0, 0, "basic|quick|full",
 	"what a freeze checks beyond logs and headers (basic)"},
+    {"wal_max", SIZE, AT(wal_max_bytes), 0, SIZE_MAX_BYTES, "SIZE",
+	"give a session up whose logs grow by more (1G); 0: never"},
 };
 #define N_OPTIONS (sizeof(table) / sizeof(table[0]))
 
@@ -139,8 +153,12 @@ static int set_option(
 		return still_error_set(parse->err, STILL_ERR_INVALID, 0, NULL,
 		    "option `%s`: needs a value", option->name);
 	if (option->kind == NUMBER)
-		return still_value_number(option->name, value, option->min,
-		    option->max, (uint32_t *) field, parse->err);
+		return still_value_number(option->name, value,
+		    (uint32_t) option->min, (uint32_t) option->max,
+		    (uint32_t *) field, parse->err);
+	if (option->kind == SIZE)
+		return still_value_size(option->name, value, option->min,
+		    option->max, (uint64_t *) field, parse->err);
 	if (option->kind == CHOICE)
 		return still_value_choice(option->name, option->value, value,
 		    (uint32_t *) field, parse->err);
@@ -234,6 +252,9 @@ int fs_options_parse(
 	    .stall_ms = STILL_STALL_MS_DEFAULT,
 	    .barrier_max = STILL_BARRIER_MAX_DEFAULT,
 	    .verify = STILL_VERIFY_BASIC,
+	    .pin = STILL_PIN_MODE_AUTO,
+	    .pin_ms = STILL_PIN_MS_DEFAULT,
+	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,
 	    .threads = default_threads(),
 	    .lease_s = LEASE_S_DEFAULT,
 	    .stall_s = STALL_S_DEFAULT,

@@ -29,13 +29,18 @@ struct fs_options {
 	bool nonempty;
 	bool allow_other;
 	bool noexec;
-	char *spool; /* owned; NULL: the default place */
+	char *spool;              /* owned; NULL: the default place */
+	uint64_t spool_max_bytes; /* 0: what the disk has, but for a tenth */
 	bool direct_io;
 	uint32_t freeze_ms;
 	uint32_t stall_ms;
 	uint32_t barrier_max;
 	uint32_t verify; /* enum still_verify */
-	char *state;     /* owned; NULL: the default place */
+	uint32_t pin;    /* enum still_pin */
+	uint32_t pin_ms;
+	uint64_t wal_max_bytes; /* 0: no limit */
+	bool assist;
+	char *state; /* owned; NULL: the default place */
 	uint32_t lease_s;
 	uint32_t stall_s;
 	uint32_t threads;

@@ -45,12 +45,21 @@ int still_instance_attach_engine(const struct still_engine *engine,
 	    [STILL_VERIFY_QUICK] = STILL_CHECK_QUICK,
 	    [STILL_VERIFY_FULL] = STILL_CHECK_FULL,
 	};
+	static const enum still_pin_policy pins[] = {
+	    [STILL_PIN_MODE_AUTO] = STILL_PIN_AUTO,
+	    [STILL_PIN_MODE_GOVERN] = STILL_PIN_GOVERN,
+	    [STILL_PIN_MODE_HOLD] = STILL_PIN_HOLD,
+	};
 	struct still_attach_options attach = {
 	    .force = options->force,
 	    .freeze_limit_ns = (int64_t) options->freeze_ms * 1000000,
 	    .stall_limit_ns = (int64_t) options->stall_ms * 1000000,
 	    .databases_max = options->barrier_max,
 	    .check = checks[options->verify],
+	    .pin = pins[options->pin],
+	    .pin_limit_ns = (int64_t) options->pin_ms * 1000000,
+	    .log_limit_bytes = options->wal_max_bytes,
+	    .assist = options->assist,
 	};
 	struct still_instance *instance = calloc(1, sizeof(*instance));
 	int rc;
@@ -59,6 +68,7 @@ int still_instance_attach_engine(const struct still_engine *engine,
 		return still_error_nomem(err);
 	instance->catalog = options->catalog;
 	rc = still_spool_init(&instance->spool, options->spool, err);
+	instance->spool.max_bytes = options->spool_max_bytes;
 	if (rc == 0)
 		rc = still_engine_attach(
 		    engine, source, &attach, &instance->engine, err);

@@ -31,6 +31,8 @@ static const struct ctl_option options[] = {
 	"give a freeze up after N ms (10000)"},
     {"spool", 0, CTL_DIR, CTL_AT(spool), 0, 0, "DIR",
 	"where private copies lie during the freeze"},
+    {"spool-max", 0, CTL_SIZE, CTL_AT(spool_max_bytes), 1, INT64_MAX, "SIZE",
+	"let them take SIZE at most"},
     {"stall-ms", 0, CTL_NUMBER, CTL_AT(stall_ms), 1, MS_MAX, "N",
 	"hold writers off for N ms at most (500)"},
     {"verify", 0, CTL_CHOICE, CTL_AT(verify), 0, 0, "basic|quick|full",
@@ -292,7 +294,12 @@ static int check(const struct ctl_options *o, const struct ctl_target *target,
 	    .stall_ms = o->stall_ms,
 	    .barrier_max = o->barrier_max,
 	    .spool = o->spool,
+	    .spool_max_bytes = o->spool_max_bytes,
 	    .verify = (enum still_verify) o->verify,
+	    /* It is let go at once. */
+	    .pin = STILL_PIN_MODE_HOLD,
+	    .pin_ms = STILL_PIN_MS_DEFAULT,
+	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,
 	};
 	struct still_preflight preflight;
 	/* As it was given, if it is no mount: it may have a scheme. */

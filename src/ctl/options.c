@@ -54,8 +54,11 @@ static int set_option(
 		return still_error_set(parse->err, STILL_ERR_INVALID, 0, NULL,
 		    "option `--%s`: needs a value", option->name);
 	if (option->kind == CTL_NUMBER)
-		return still_value_number(name, value, option->min, option->max,
-		    (uint32_t *) field, parse->err);
+		return still_value_number(name, value, (uint32_t) option->min,
+		    (uint32_t) option->max, (uint32_t *) field, parse->err);
+	if (option->kind == CTL_SIZE)
+		return still_value_size(name, value, option->min, option->max,
+		    (uint64_t *) field, parse->err);
 	if (option->kind == CTL_CHOICE)
 		return still_value_choice(
 		    name, option->value, value, (uint32_t *) field, parse->err);

@@ -30,9 +30,10 @@ struct ctl_options {
 	bool good;
 	uint32_t limit; /* 0: none */
 	bool force;
-	const char *engine; /* NULL: whichever knows the source */
-	const char *spool;  /* NULL: the default place */
-	uint32_t verify;    /* enum still_verify */
+	const char *engine;       /* NULL: whichever knows the source */
+	const char *spool;        /* NULL: the default place */
+	uint64_t spool_max_bytes; /* 0: what the disk has, but for a tenth */
+	uint32_t verify;          /* enum still_verify */
 	uint32_t freeze_ms;
 	uint32_t stall_ms;
 	uint32_t barrier_max;
@@ -42,6 +43,7 @@ struct ctl_options {
 enum ctl_option_kind {
 	CTL_FLAG,
 	CTL_NUMBER,
+	CTL_SIZE, /* bytes; 512M, 1G ... */
 	CTL_TEXT,
 	CTL_DIR,   /* a text; shells complete it as a directory */
 	CTL_CHOICE /* one of the words in `value` */
@@ -52,7 +54,7 @@ struct ctl_option {
 	char letter;      /* 0: none */
 	enum ctl_option_kind kind;
 	size_t offset;     /* in struct ctl_options */
-	uint32_t min, max; /* of a number */
+	uint64_t min, max; /* of a number or a size */
 	const char *value; /* how --help calls it: "DIR", "basic|quick|full" */
 	const char *help;
 };

@@ -178,6 +178,7 @@ static int fake_attach(const char *source,
 
 	(void) options;
 	atomic_fetch_add(&still_fake.n_attach, 1);
+	still_fake.options = *options;
 	if (still_fake.attach_code)
 		return still_error_set(err, still_fake.attach_code, 0, NULL,
 		    "source `%s`: was told to fail", source);

@@ -72,6 +72,8 @@ struct still_fake {
 	struct still_fake_gate read_gate;
 	atomic_bool lost;
 
+	struct still_attach_options options; /* what attach got last */
+
 	/* How often each operation was called. */
 	atomic_uint n_attach;
 	atomic_uint n_freeze;

@@ -34,6 +34,8 @@ offers '--copy --help --json --quiet --state' begin -
 offers '--all' list --a
 offers '--good' list --all --g
 offers '--force --freeze-ms' check --f
+offers '--spool --spool-max' check --sp
+offers '' check --spool-max ''
 offers 'basic full quick' check --verify ''
 offers 'full' check --verify = f
 offers 'quick' check --verify = q

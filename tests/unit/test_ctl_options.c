@@ -62,6 +62,7 @@ static void nothing_said(void **state)
 	assert_null(o.state);
 	assert_null(o.engine);
 	assert_null(o.spool);
+	assert_true(o.spool_max_bytes == 0);
 	assert_null(o.target);
 	assert_int_equal(o.limit, 0);
 	assert_int_equal(o.freeze_ms, STILL_FREEZE_MS_DEFAULT);
@@ -98,11 +99,13 @@ static void values(void **state)
 	(void) state;
 	good("check",
 	    WORDS("--state=/s", "--spool", "/p", "--engine=a=b",
-		"--verify=full", "--freeze-ms=1", "--stall-ms", "600000",
-		"--barrier-max=1000000", "--force", "SRC"),
+		"--spool-max=3G", "--verify=full", "--freeze-ms=1",
+		"--stall-ms", "600000", "--barrier-max=1000000", "--force",
+		"SRC"),
 	    &o);
 	assert_string_equal(o.state, "/s");
 	assert_string_equal(o.spool, "/p");
+	assert_true(o.spool_max_bytes == UINT64_C(3) << 30);
 	assert_string_equal(o.engine, "a=b");
 	assert_int_equal(o.verify, STILL_VERIFY_FULL);
 	assert_int_equal(o.freeze_ms, 1);
@@ -163,6 +166,11 @@ static void refusals(void **state)
 	refused("list", WORDS("--limit=4294967297"),
 	    "option `--limit`: 4294967297 is out of range, it takes 1 to "
 	    "1000000000");
+	refused("check", WORDS("--spool-max=1X"),
+	    "option `--spool-max`: `1X` is not a size");
+	refused("check", WORDS("--spool-max", "0"),
+	    "option `--spool-max`: 0 is out of range, it takes 1 to "
+	    "9223372036854775807 bytes");
 	refused("check", WORDS("--verify=all"),
 	    "option `--verify`: `all` is not one of basic|quick|full");
 	refused("status", WORDS("A", "B"), "`B`: one argument too many");
@@ -241,7 +249,7 @@ static void is_sane(
 	assert_int_equal(strspn(option->name, "abcdefghijklmnopqrstuvwxyz-"),
 	    strlen(option->name));
 	assert_int_equal(!option->value, option->kind == CTL_FLAG);
-	if (option->kind == CTL_NUMBER)
+	if (option->kind == CTL_NUMBER || option->kind == CTL_SIZE)
 		assert_true(option->max > option->min);
 }
 

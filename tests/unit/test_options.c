@@ -82,6 +82,11 @@ static void plain(void **state)
 	    options.allow_other || options.noexec || options.direct_io);
 	assert_int_equal(options.freeze_ms, STILL_FREEZE_MS_DEFAULT);
 	assert_null(options.state);
+	assert_int_equal(options.pin, STILL_PIN_MODE_AUTO);
+	assert_int_equal(options.pin_ms, 500);
+	assert_false(options.assist);
+	assert_true(options.wal_max_bytes == UINT64_C(1) << 30);
+	assert_true(options.spool_max_bytes == 0);
 	assert_int_equal(options.lease_s, 600);
 	assert_int_equal(options.stall_s, 6 * 60 * 60);
 	cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -100,6 +105,7 @@ static void flags(void **state)
 		size_t offset;
 	} table[] = {
 	    {"allow_other", offsetof(struct fs_options, allow_other)},
+	    {"assist", offsetof(struct fs_options, assist)},
 	    {"direct_io", offsetof(struct fs_options, direct_io)},
 	    {"force", offsetof(struct fs_options, force)},
 	    {"noexec", offsetof(struct fs_options, noexec)},
@@ -153,6 +159,7 @@ static void numbers(void **state)
 	} table[] = {
 	    {"freeze_ms", offsetof(struct fs_options, freeze_ms), 600000},
 	    {"lease", offsetof(struct fs_options, lease_s), 31622400},
+	    {"pin_ms", offsetof(struct fs_options, pin_ms), 60000},
 	    {"stall", offsetof(struct fs_options, stall_s), 31622400},
 	    {"threads", offsetof(struct fs_options, threads), 64},
 	};
@@ -201,6 +208,77 @@ static void numbers(void **state)
 		snprintf(arg, sizeof(arg), "--%s=", table[i].name);
 		refused(WORDS("SRC", "MNT", arg), "needs a value");
 	}
+}
+
+static void sizes(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+		const char *below; /* of the range; NULL: 0 is in it */
+	} table[] = {
+	    {"spool_max", offsetof(struct fs_options, spool_max_bytes),
+		"option `spool_max`: 0 is out of range, it takes 1 to "
+		"9223372036854775807 bytes"},
+	    {"wal_max", offsetof(struct fs_options, wal_max_bytes), NULL},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct fs_options options;
+		char arg[64];
+		char said[96];
+
+		snprintf(arg, sizeof(arg), "-o%s=7,force", table[i].name);
+		parse_good(WORDS("SRC", "MNT", arg), &options);
+		assert_true(
+		    *(uint64_t *) ((char *) &options + table[i].offset) == 7);
+		fs_options_release(&options);
+		snprintf(arg, sizeof(arg), "--%s=8388607T", table[i].name);
+		parse_good(WORDS("SRC", "MNT", arg), &options);
+		assert_true(*(uint64_t *) ((char *) &options +
+				table[i].offset) == UINT64_C(8388607) << 40);
+		fs_options_release(&options);
+		snprintf(arg, sizeof(arg), "--%s=8388608T", table[i].name);
+		refused(WORDS("SRC", "MNT", arg), "is out of range");
+		snprintf(arg, sizeof(arg), "--%s=1k", table[i].name);
+		snprintf(said, sizeof(said), "option `%s`: `1k` is not a size",
+		    table[i].name);
+		refused(WORDS("SRC", "MNT", arg), said);
+		snprintf(arg, sizeof(arg), "-o%s", table[i].name);
+		refused(WORDS("SRC", "MNT", arg), "needs a value");
+		snprintf(arg, sizeof(arg), "--%s=0", table[i].name);
+		if (table[i].below) {
+			refused(WORDS("SRC", "MNT", arg), table[i].below);
+			continue;
+		}
+		parse_good(WORDS("SRC", "MNT", arg), &options);
+		assert_true(
+		    *(uint64_t *) ((char *) &options + table[i].offset) == 0);
+		fs_options_release(&options);
+	}
+}
+
+static void pins(void **state)
+{
+	static const char *const words[] = {
+	    [STILL_PIN_MODE_AUTO] = "auto",
+	    [STILL_PIN_MODE_GOVERN] = "govern",
+	    [STILL_PIN_MODE_HOLD] = "hold",
+	};
+
+	(void) state;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct fs_options options;
+		char arg[32];
+
+		snprintf(arg, sizeof(arg), "--pin=%s", words[i]);
+		parse_good(WORDS("SRC", "MNT", arg), &options);
+		assert_int_equal(options.pin, i);
+		fs_options_release(&options);
+	}
+	refused(WORDS("SRC", "MNT", "--pin=held"),
+	    "option `pin`: `held` is not one of auto|govern|hold");
 }
 
 static void engine(void **state)
@@ -396,10 +474,11 @@ static void no_secrets(void **state)
 static void help_lists_everything(void **state)
 {
 	static const char *const words[] = {"-f, --foreground", "-d, --debug",
-	    "-V, --version", "-h, --help", "allow_other", "barrier_max=N",
-	    "direct_io", "engine=NAME", "force", "freeze_ms=N", "noexec",
-	    "nonempty", "spool=DIR", "stall_ms=N", "threads=N",
-	    "verify=basic|quick|full"};
+	    "-V, --version", "-h, --help", "allow_other", "assist",
+	    "barrier_max=N", "direct_io", "engine=NAME", "force", "freeze_ms=N",
+	    "noexec", "nonempty", "pin=auto|govern|hold", "pin_ms=N",
+	    "spool=DIR", "spool_max=SIZE", "stall_ms=N", "threads=N",
+	    "verify=basic|quick|full", "wal_max=SIZE"};
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
@@ -464,7 +543,7 @@ static void help_lists_nothing_else(void **state)
 		line += name;
 		n++;
 	}
-	assert_int_equal(n, 15);
+	assert_int_equal(n, 20);
 	free(text);
 }
 
@@ -474,6 +553,8 @@ int main(void)
 	    cmocka_unit_test(plain),
 	    cmocka_unit_test(flags),
 	    cmocka_unit_test(numbers),
+	    cmocka_unit_test(sizes),
+	    cmocka_unit_test(pins),
 	    cmocka_unit_test(engine),
 	    cmocka_unit_test(several_in_one_word),
 	    cmocka_unit_test(escaped_comma),

@@ -1133,6 +1133,45 @@ static void status_of_each_state(void **state)
 	end_gives(f, false, STILL_ABORTED_UNREAD, "ABORTED(unread)");
 }
 
+/* What the user asked for reaches the engine, and its spool. */
+static void options_of_the_pin(void **state)
+{
+	static const struct {
+		enum still_pin pin;
+		enum still_pin_policy policy;
+	} table[] = {
+	    {STILL_PIN_MODE_AUTO, STILL_PIN_AUTO},
+	    {STILL_PIN_MODE_GOVERN, STILL_PIN_GOVERN},
+	    {STILL_PIN_MODE_HOLD, STILL_PIN_HOLD},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct still_options options = {
+		    .pin = table[i].pin,
+		    .pin_ms = 60000,
+		    .wal_max_bytes = UINT64_C(5) << 40,
+		    .assist = i == 1,
+		    .spool_max_bytes = UINT64_C(6) << 40,
+		};
+		struct still_instance *instance = NULL;
+
+		assert_int_equal(
+		    still_instance_attach_engine(&still_engine_fake,
+			"fake:pins", &options, &instance, NULL),
+		    0);
+		assert_int_equal(still_fake.options.pin, table[i].policy);
+		assert_true(
+		    still_fake.options.pin_limit_ns == 60 * STILL_NS_PER_S);
+		assert_true(
+		    still_fake.options.log_limit_bytes == UINT64_C(5) << 40);
+		assert_int_equal(still_fake.options.assist, i == 1);
+		assert_true(instance->spool.max_bytes == UINT64_C(6) << 40);
+		still_instance_detach(instance);
+		atomic_store(&still_fake.n_detach, 0);
+	}
+}
+
 static void ids_differ(void **state)
 {
 	struct fixture *f = *state;
@@ -1420,6 +1459,7 @@ int main(void)
 	    TEST(lost_after_the_seal),
 	    TEST(lost_at_the_end),
 	    TEST(status_of_each_state),
+	    TEST(options_of_the_pin),
 	    TEST(ids_differ),
 	    TEST(many_readers),
 	    TEST(end_waits_for_readers),

@@ -148,6 +148,8 @@ static void fill_status(
 		mount->totals.bytes_served += session->bytes_served;
 		mount->totals.bytes_verified += session->bytes_hashed;
 		mount->totals.damages += session->n_damaged;
+		mount->totals.pin_moves += session->pin_moves;
+		mount->totals.let_by += session->let_by;
 	}
 	mount->quiet_ns = still_sys_monotonic_ns() -
 	    atomic_load(&state->last_request_ns);

@@ -130,6 +130,8 @@ static void account(struct fs_state *state, struct still_session *session)
 	state->totals.bytes_served += status.bytes_served;
 	state->totals.bytes_verified += status.bytes_hashed;
 	state->totals.damages += status.n_damaged;
+	state->totals.pin_moves += status.pin_moves;
+	state->totals.let_by += status.let_by;
 	state->totals.sessions[status.outcome]++;
 	remember(state, &status);
 	still_session_status_clear(&status);

@@ -128,6 +128,9 @@ enum still_pin {
 	STILL_PIN_MODE_HOLD    /* left where it is until the end */
 };
 
+/* "auto", "govern", "hold". Static. */
+const char *still_pin_word(enum still_pin pin);
+
 struct still_options {
 	const char
 	    *engine; /* only this one; NULL: whichever knows the source */
@@ -413,8 +416,21 @@ struct still_session_status {
 	int64_t begun_at_ns;  /* CLOCK_REALTIME; 0 before begin */
 	int64_t frozen_at_ns; /* 0 before the freeze succeeded */
 	int64_t ended_at_ns;  /* 0 before the end */
-	int64_t pin_age_ns;   /* how long the instance has been held; 0: not */
+	/* What the instance bears for the session's sake, as of the last
+	 * still_session_keep(). Before the first, whether anything is held. */
+	enum still_pin pin;
+	uint32_t n_pinned;       /* databases of which something is held */
+	int64_t pin_age_ns;      /* of the oldest pin; 0: nothing is held */
 	uint64_t log_held_bytes; /* of logs that cannot be reused meanwhile */
+	uint64_t wal_max_bytes;  /* with how much more it is given up; 0: no
+				    limit */
+	uint64_t pin_moves;      /* how often a pin was moved on */
+	uint64_t let_by;         /* checkpointers that it was moved away from */
+	uint64_t copy_bytes;     /* to be copied, so that nothing is held; 0:
+				    nothing is copied */
+	uint64_t copied_bytes;   /* of these */
+	bool spool_full;         /* no room to complete the copy */
+	uint64_t spool_bytes;    /* that private copies take, as of now */
 	const char *cut;         /* static; NULL before the freeze */
 	int64_t cut_width_ns;
 	int64_t writers_held_ns; /* at most, by the freeze */
@@ -507,6 +523,8 @@ struct still_totals {
 	uint64_t bytes_served;
 	uint64_t bytes_verified;
 	uint64_t damages;
+	uint64_t pin_moves;
+	uint64_t let_by;
 	uint64_t sessions[STILL_OUTCOME_COUNT]; /* ended, by outcome */
 };
 

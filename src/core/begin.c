@@ -67,8 +67,8 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 	session->databases = (uint32_t) json_array_size(builder->databases);
 	pthread_mutex_lock(&session->lock);
 	session->frozen_at_ns = *ret_frozen_at_ns;
-	if (builder->cut.pinned)
-		session->pinned_since_ns = still_sys_monotonic_ns();
+	session->frozen_mono_ns = still_sys_monotonic_ns();
+	session->pinned = builder->cut.pinned;
 	pthread_mutex_unlock(&session->lock);
 	return 0;
 }

@@ -93,7 +93,7 @@ static void let_go(struct still_session *session, enum still_outcome outcome)
 		still_engine_thaw(session->instance->engine);
 	still_catalog_unlock(&session->hold);
 	pthread_mutex_lock(&session->lock);
-	session->pinned_since_ns = 0;
+	session->pinned = false;
 	pthread_mutex_unlock(&session->lock);
 	still_account_short(session);
 	tell_end(session);

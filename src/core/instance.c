@@ -67,6 +67,8 @@ int still_instance_attach_engine(const struct still_engine *engine,
 	if (!instance)
 		return still_error_nomem(err);
 	instance->catalog = options->catalog;
+	instance->pin = options->pin;
+	instance->wal_max_bytes = options->wal_max_bytes;
 	rc = still_spool_init(&instance->spool, options->spool, err);
 	instance->spool.max_bytes = options->spool_max_bytes;
 	if (rc == 0)

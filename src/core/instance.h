@@ -13,6 +13,8 @@
 struct still_instance {
 	struct still_engine_instance *engine; /* owned */
 	struct still_spool_dir spool;
+	enum still_pin pin;
+	uint64_t wal_max_bytes;        /* 0: no limit */
 	struct still_catalog *catalog; /* borrowed; NULL: none */
 	char *place;                   /* owned; or NULL */
 };

@@ -3,9 +3,11 @@
  * moment was protected. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sys.h"
 #include "core/manifest.h"
 #include "core/session.h"
 
@@ -18,6 +20,31 @@ bool still_session_sealed(struct still_session *session)
 	    session->state == STILL_ENDED;
 	pthread_mutex_unlock(&session->lock);
 	return sealed;
+}
+
+/* Remember what is held; and tell, once, when nothing will be any more. */
+static void take_held(
+    struct still_session *session, const struct still_held *held)
+{
+	char seconds[32];
+	int64_t span_ns;
+	bool tell;
+
+	pthread_mutex_lock(&session->lock);
+	session->held = *held;
+	session->looked = true;
+	tell = !session->complete_told && held->copy_bytes > 0 &&
+	    held->copied_bytes >= held->copy_bytes;
+	session->complete_told |= tell;
+	span_ns = still_sys_monotonic_ns() - session->frozen_mono_ns;
+	pthread_mutex_unlock(&session->lock);
+	if (!tell)
+		return;
+	snprintf(seconds, sizeof(seconds), "%.3f",
+	    (double) span_ns / STILL_NS_PER_S);
+	still_events_add(session->events, STILL_LEVEL_INFO, "snapshot-complete",
+	    "session", session->id, "bytes",
+	    still_number(held->copied_bytes).text, "seconds", seconds, NULL);
 }
 
 int still_session_keep_held(
@@ -34,9 +61,7 @@ int still_session_keep_held(
 		still_error_clear(&own);
 		return rc;
 	}
-	pthread_mutex_lock(&session->lock);
-	session->held = held;
-	pthread_mutex_unlock(&session->lock);
+	take_held(session, &held);
 	return 0;
 }
 

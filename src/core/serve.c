@@ -113,6 +113,19 @@ int still_session_check(struct still_session *session, struct still_error *err)
 	return rc;
 }
 
+/* A read can say that the moment is lost. Why it is, the engine says when it is
+ * asked for that. */
+static void find_why(struct still_session *session, struct still_error *what)
+{
+	struct still_error why = STILL_ERROR_INIT;
+	struct still_held held;
+
+	if (still_engine_keep(session->instance->engine, &held, &why) ==
+	    STILL_ERR_LOST)
+		still_error_copy(what, &why);
+	still_error_clear(&why);
+}
+
 /* Verified bytes of a file, whatever its source; tells every failure. */
 int still_session_fill(void *arg, uint64_t off_bytes, void *data, size_t len,
     struct still_error *err)
@@ -130,6 +143,8 @@ int still_session_fill(void *arg, uint64_t off_bytes, void *data, size_t len,
 	}
 	rc = still_engine_read(session->instance->engine, source->object,
 	    off_bytes, data, len, &own);
+	if (rc == STILL_ERR_LOST)
+		find_why(session, &own);
 	if (rc < 0) {
 		still_session_note(
 		    session, session->snapshot.entries[fill->index].path, &own);

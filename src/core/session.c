@@ -76,6 +76,33 @@ void still_session_cancel(struct still_session *session)
 
 /* ---- status -------------------------------------------------------------- */
 
+/* Under the lock. */
+static void fill_held(
+    struct still_session *session, struct still_session_status *ret)
+{
+	const struct still_held *held = &session->held;
+
+	ret->pin = session->instance->pin;
+	ret->wal_max_bytes = session->instance->wal_max_bytes;
+	ret->spool_bytes = atomic_load(&session->instance->spool.used_bytes);
+	ret->pin_moves = held->n_moves;
+	ret->let_by = held->n_let_by;
+	ret->copy_bytes = held->copy_bytes;
+	ret->copied_bytes = held->copied_bytes;
+	if (!session->pinned)
+		return;
+	if (!session->looked) {
+		ret->n_pinned = 1;
+		ret->pin_age_ns = still_sys_monotonic_ns() -
+		    session->frozen_mono_ns;
+		return;
+	}
+	ret->n_pinned = held->n_pinned;
+	ret->pin_age_ns = held->pin_ns;
+	ret->log_held_bytes = held->log_bytes;
+	ret->spool_full = held->spool_full;
+}
+
 void still_session_status(
     struct still_session *session, struct still_session_status *ret)
 {
@@ -89,11 +116,7 @@ void still_session_status(
 	ret->begun_at_ns = session->begun_at_ns;
 	ret->frozen_at_ns = session->frozen_at_ns;
 	ret->ended_at_ns = session->ended_at_ns;
-	if (session->pinned_since_ns) {
-		ret->pin_age_ns = still_sys_monotonic_ns() -
-		    session->pinned_since_ns;
-		ret->log_held_bytes = session->held.log_bytes;
-	}
+	fill_held(session, ret);
 	/* Set before the state was SERVING, and constant since. */
 	if (session->state == STILL_SERVING || session->state == STILL_ENDED) {
 		ret->cut = session->cut.words;

@@ -67,11 +67,14 @@ struct still_session {
 	int64_t begun_at_ns;
 	int64_t frozen_at_ns;
 	int64_t ended_at_ns;
-	int64_t pinned_since_ns; /* CLOCK_MONOTONIC; 0: nothing is held */
-	struct still_held held;  /* as of the last look */
-	bool doomed;             /* no seal, for one of two reasons: */
-	bool corrupt;            /* damage was found */
-	bool incomplete;         /* a database is not frozen */
+	int64_t frozen_mono_ns; /* CLOCK_MONOTONIC; 0 before the freeze */
+	bool pinned;            /* as the freeze said; false from the end on */
+	bool looked;            /* `held` was told: */
+	struct still_held held; /* as of the last look */
+	bool complete_told;
+	bool doomed;     /* no seal, for one of two reasons: */
+	bool corrupt;    /* damage was found */
+	bool incomplete; /* a database is not frozen */
 	uint32_t n_unfrozen;
 	bool lost;
 	bool sealing;

@@ -17,6 +17,17 @@ const char *still_state_word(enum still_state state)
 	return words[state];
 }
 
+const char *still_pin_word(enum still_pin pin)
+{
+	static const char *const words[] = {
+	    [STILL_PIN_MODE_AUTO] = "auto",
+	    [STILL_PIN_MODE_GOVERN] = "govern",
+	    [STILL_PIN_MODE_HOLD] = "hold",
+	};
+
+	return words[pin];
+}
+
 const char *still_session_kind_word(enum still_session_kind kind)
 {
 	static const char *const words[STILL_SESSION_KIND_COUNT] = {

@@ -305,7 +305,7 @@ static int hand_over_all(struct instance *instance,
 		.first_ns = still_fake.cut_first_ns,
 		.last_ns = still_fake.cut_last_ns,
 		.held_ns = still_fake.cut_held_ns,
-		.pinned = true,
+		.pinned = !still_fake.unpinned,
 	    });
 	still_builder_verified(builder, still_fake.verified);
 	return rc;
@@ -363,8 +363,8 @@ static int fake_read(struct still_engine_instance *base, void *object,
 	atomic_fetch_add(&still_fake.n_read, 1);
 	gate_pass(&still_fake.read_gate);
 	if (atomic_load(&still_fake.lost))
-		return still_error_set(
-		    err, STILL_ERR_LOST, 0, NULL, "the fake moment was lost");
+		return still_error_set(err, STILL_ERR_LOST, 0, NULL,
+		    "database %zu: its fake moment was lost", database->number);
 	if ((int) database->number == still_fake.unfrozen)
 		return still_error_set(err, STILL_ERR_IO, 0, NULL,
 		    "database %zu: is not frozen", database->number);
@@ -386,7 +386,7 @@ static int fake_keep(struct still_engine_instance *base,
 	if (atomic_load(&still_fake.lost))
 		return still_error_set(err, STILL_ERR_LOST, 0,
 		    "Begin another session.", "the fake moment was lost");
-	ret_held->log_bytes = still_fake.log_bytes;
+	*ret_held = still_fake.held;
 	return 0;
 }
 

@@ -58,7 +58,8 @@ struct still_fake {
 	int damaged_at_freeze; /* the database that is reported, or -1 */
 	int unfrozen; /* the one that is listed but not frozen, or -1 */
 	const char *extra_path; /* one more (empty) file, or NULL */
-	uint64_t log_bytes;     /* held while frozen */
+	bool unpinned;          /* a freeze holds nothing */
+	struct still_held held; /* what keep tells */
 	struct still_fake_fault fault;
 	int64_t cut_first_ns;
 	int64_t cut_last_ns;

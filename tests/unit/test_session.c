@@ -22,6 +22,7 @@
 #include "tests/unit/scratch.h"
 
 #define DIR_TIME_S 1600000000
+#define WAL_MAX (UINT64_C(1) << 30)
 #define CUT_S 1700000000
 
 struct fixture {
@@ -30,6 +31,7 @@ struct fixture {
 	struct still_session *session;
 	pthread_mutex_t lock; /* of what follows */
 	char seen[4096];      /* the names of the events, blanks between */
+	char complete[256];   /* the last snapshot-complete */
 };
 
 static void see(void *arg, enum still_level level, const char *line)
@@ -37,7 +39,10 @@ static void see(void *arg, enum still_level level, const char *line)
 	struct fixture *f = arg;
 	const char *name = strchr(line, ' ') + 1;
 
-	(void) level;
+	if (strncmp(name, "snapshot-complete", 17) == 0) {
+		assert_int_equal(level, STILL_LEVEL_INFO);
+		snprintf(f->complete, sizeof(f->complete), "%s", name);
+	}
 	/* What is told of single files has a test of its own. */
 	if (strncmp(name, "file-", 5) == 0 || strncmp(name, "log-", 4) == 0)
 		return;
@@ -63,7 +68,8 @@ static unsigned count(struct fixture *f, const char *name)
 
 static int setup(void **state)
 {
-	struct still_options options = {.freeze_ms = 1000};
+	struct still_options options = {
+	    .freeze_ms = 1000, .wal_max_bytes = WAL_MAX};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	if (!f)
@@ -1052,10 +1058,18 @@ static void lost_in_keep(void **state)
 static void lost_in_a_read(void **state)
 {
 	struct fixture *f = *state;
+	struct still_session_status status;
 
 	begin(f);
 	atomic_store(&still_fake.lost, true);
 	read_gives(f, database(f, 0), 0, 10, STILL_ERR_LOST);
+	/* The reader's message names a file; that of keep has the reason. */
+	still_session_status(f->session, &status);
+	assert_true(status.lost);
+	assert_string_equal(
+	    still_error_msg(&status.error), "the fake moment was lost");
+	assert_string_equal(status.error.hint, "Begin another session.");
+	still_session_status_clear(&status);
 	assert_lost(f);
 }
 
@@ -1131,6 +1145,124 @@ static void status_of_each_state(void **state)
 	assert_int_equal(status.error.code, 0);
 	still_session_status_clear(&status);
 	end_gives(f, false, STILL_ABORTED_UNREAD, "ABORTED(unread)");
+}
+
+/* What the engine bears is told as it says, and not after the end. */
+static void what_is_held(void **state)
+{
+	struct fixture *f = *state;
+	struct still_session_status s;
+
+	begin(f);
+	still_session_status(f->session, &s);
+	assert_int_equal(s.pin, STILL_PIN_MODE_AUTO);
+	assert_int_equal(s.n_pinned, 1);
+	assert_true(s.pin_age_ns > 0);
+	assert_int_equal(s.log_held_bytes, 0);
+	assert_int_equal(s.wal_max_bytes, WAL_MAX);
+	still_session_status_clear(&s);
+
+	still_fake.held = (struct still_held){
+	    .n_pinned = 2,
+	    .pin_ns = 12345,
+	    .log_bytes = 7,
+	    .n_moves = 3,
+	    .n_let_by = 4,
+	    .copy_bytes = 100,
+	    .copied_bytes = 99,
+	    .spool_full = true,
+	};
+	atomic_fetch_add(&f->instance->spool.used_bytes, 500);
+	/* As of the last look. */
+	still_session_status(f->session, &s);
+	assert_int_equal(s.n_pinned, 1);
+	assert_int_equal(s.pin_moves, 0);
+	assert_int_equal(s.spool_bytes, 500);
+	still_session_status_clear(&s);
+	assert_int_equal(still_session_keep(f->session, NULL), 0);
+	still_session_status(f->session, &s);
+	assert_int_equal(s.n_pinned, 2);
+	assert_int_equal(s.pin_age_ns, 12345);
+	assert_int_equal(s.log_held_bytes, 7);
+	assert_int_equal(s.pin_moves, 3);
+	assert_int_equal(s.let_by, 4);
+	assert_int_equal(s.copy_bytes, 100);
+	assert_int_equal(s.copied_bytes, 99);
+	assert_true(s.spool_full);
+	still_session_status_clear(&s);
+
+	/* All is let go. */
+	still_fake.held = (struct still_held){.n_moves = 5, .n_let_by = 6};
+	assert_int_equal(still_session_keep(f->session, NULL), 0);
+	still_session_status(f->session, &s);
+	assert_int_equal(s.n_pinned, 0);
+	assert_int_equal(s.pin_age_ns, 0);
+	assert_int_equal(s.log_held_bytes, 0);
+	assert_false(s.spool_full);
+	still_session_status_clear(&s);
+
+	/* What was done stays; what was held does not. */
+	still_fake.held = (struct still_held){.n_pinned = 1,
+	    .pin_ns = 9,
+	    .log_bytes = 9,
+	    .n_moves = 8,
+	    .n_let_by = 7,
+	    .spool_full = true};
+	atomic_fetch_sub(&f->instance->spool.used_bytes, 500);
+	end_gives(f, false, STILL_ABORTED_UNREAD, "ABORTED(unread)");
+	still_session_status(f->session, &s);
+	assert_int_equal(s.n_pinned, 0);
+	assert_int_equal(s.log_held_bytes, 0);
+	assert_false(s.spool_full);
+	assert_int_equal(s.spool_bytes, 0);
+	assert_int_equal(s.pin_moves, 8);
+	assert_int_equal(s.let_by, 7);
+	still_session_status_clear(&s);
+}
+
+static void nothing_is_pinned(void **state)
+{
+	struct fixture *f = *state;
+	struct still_session_status s;
+
+	still_fake.unpinned = true;
+	begin(f);
+	still_session_status(f->session, &s);
+	assert_int_equal(s.n_pinned, 0);
+	assert_int_equal(s.pin_age_ns, 0);
+	still_session_status_clear(&s);
+	end_gives(f, false, STILL_ABORTED_UNREAD, "ABORTED(unread)");
+}
+
+/* That the copy is whole is told once, and only when it is. */
+static void complete_is_told_once(void **state)
+{
+	struct fixture *f = *state;
+	char want[128];
+	struct still_session_status s;
+
+	begin(f);
+	/* There is nothing to copy. */
+	assert_int_equal(still_session_keep(f->session, NULL), 0);
+	still_fake.held.copy_bytes = 1000;
+	still_fake.held.copied_bytes = 999;
+	assert_int_equal(still_session_keep(f->session, NULL), 0);
+	assert_int_equal(count(f, "snapshot-complete"), 0);
+	still_fake.held.copied_bytes = 1000;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(still_session_keep(f->session, NULL), 0);
+	assert_int_equal(count(f, "snapshot-complete"), 1);
+	still_session_status(f->session, &s);
+	snprintf(want, sizeof(want),
+	    "snapshot-complete session=%s bytes=1000 seconds=0.", s.id);
+	still_session_status_clear(&s);
+	if (strncmp(f->complete, want, strlen(want)) != 0)
+		fail_msg("%s", f->complete);
+	serve_all_but_the_seal(f);
+	make_seal(f);
+	end_gives(
+	    f, false, STILL_ABORTED_PARTIAL, "ABORTED(partial: 4 of 5 files)");
+	assert_int_equal(count(f, "snapshot-complete"), 1);
 }
 
 /* What the user asked for reaches the engine, and its spool. */
@@ -1459,6 +1591,9 @@ int main(void)
 	    TEST(lost_after_the_seal),
 	    TEST(lost_at_the_end),
 	    TEST(status_of_each_state),
+	    TEST(what_is_held),
+	    TEST(nothing_is_pinned),
+	    TEST(complete_is_told_once),
 	    TEST(options_of_the_pin),
 	    TEST(ids_differ),
 	    TEST(many_readers),

@@ -72,11 +72,43 @@ static void tell_end(
 	still_buf_release(&message);
 }
 
+/* More than half of the way to the limit. */
+static bool is_near_limit(const struct still_session_status *s)
+{
+	return s->wal_max_bytes > 0 && s->log_held_bytes > s->wal_max_bytes / 2;
+}
+
+static void tell_limit(
+    const struct still_session_status *s, still_problem_fn *tell, void *arg)
+{
+	struct still_buf message = STILL_BUF_INIT;
+
+	still_buf_printf(&message, "session `%s`: keeps ", s->id);
+	still_buf_size(&message, s->log_held_bytes);
+	still_buf_str(&message,
+	    " of the application's log, and is given up when the logs have "
+	    "grown by ");
+	still_buf_size(&message, s->wal_max_bytes);
+	if (!message.failed)
+		tell(arg, "log-limit", message.data,
+		    s->pin == STILL_PIN_MODE_HOLD
+			? "End the session as soon as its copy is made; with "
+			  "`pin=auto` the log is let go sooner."
+			: "End the session as soon as its copy is made; for "
+			  "the next one raise `wal_max`, or make room for it "
+			  "in the spool.");
+	still_buf_release(&message);
+}
+
 static void tell_log(
     const struct still_session_status *s, still_problem_fn *tell, void *arg)
 {
 	struct still_buf message = STILL_BUF_INIT;
 
+	if (is_near_limit(s)) {
+		tell_limit(s, tell, arg);
+		return;
+	}
 	if (s->log_held_bytes < LOG_HELD_MIN_BYTES ||
 	    s->log_held_bytes <= s->bytes)
 		return;
@@ -86,8 +118,33 @@ static void tell_log(
 	    s->id, s->log_held_bytes >> 20);
 	if (!message.failed)
 		tell(arg, "log-held", message.data,
-		    "End the session as soon as its copy is made; until then "
-		    "the log grows.");
+		    s->pin == STILL_PIN_MODE_HOLD
+			? "End the session as soon as its copy is made; until "
+			  "then the log grows, which `pin=auto` prevents."
+			: "End the session as soon as its copy is made; until "
+			  "then the log grows.");
+	still_buf_release(&message);
+}
+
+static void tell_spool(
+    const struct still_session_status *s, still_problem_fn *tell, void *arg)
+{
+	struct still_buf message = STILL_BUF_INIT;
+
+	if (!s->spool_full)
+		return;
+	still_buf_printf(&message,
+	    "session `%s`: the spool has no room for the rest of its copy, ",
+	    s->id);
+	still_buf_size(&message, s->copied_bytes);
+	still_buf_str(&message, " of ");
+	still_buf_size(&message, s->copy_bytes);
+	still_buf_str(&message, " are there");
+	if (!message.failed)
+		tell(arg, "spool-full", message.data,
+		    "The session goes on, and its pin is moved on; for the "
+		    "next one make room there, raise `spool_max`, or name "
+		    "another directory with `spool=`.");
 	still_buf_release(&message);
 }
 
@@ -103,6 +160,7 @@ void still_problems(
 		    still_error_msg(&s->error), s->error.hint);
 	tell_end(s, tell, arg);
 	tell_log(s, tell, arg);
+	tell_spool(s, tell, arg);
 }
 
 /* ---- what to do next ----------------------------------------------------- */

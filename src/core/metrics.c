@@ -207,6 +207,32 @@ static void add_progress(
 	    s->n_unfrozen);
 }
 
+static void add_held(struct page *page, const struct still_session_status *s)
+{
+	gauge(page, "stillfs_pins", "Databases of which something is held.",
+	    s->n_pinned);
+	seconds(page, "stillfs_pin_age_seconds",
+	    "The age of the oldest pin; 0: there is none.", s->pin_age_ns);
+	gauge(page, "stillfs_log_held_bytes",
+	    "Bytes of the application's logs that cannot be used again because "
+	    "of a pin.",
+	    s->log_held_bytes);
+	gauge(page, "stillfs_log_limit_bytes",
+	    "By how much the logs may grow before the session is given up; "
+	    "0: no limit.",
+	    s->wal_max_bytes);
+	gauge(page, "stillfs_copy_bytes",
+	    "Bytes that are to be copied, so that nothing is held any more; "
+	    "0: nothing is copied.",
+	    s->copy_bytes);
+	gauge(page, "stillfs_copied_bytes", "Bytes of these that are copied.",
+	    s->copied_bytes);
+	gauge(page, "stillfs_spool_bytes",
+	    "Bytes that private copies take in the spool.", s->spool_bytes);
+	gauge(page, "stillfs_spool_full",
+	    "1 when there is no room to complete the copy.", s->spool_full);
+}
+
 static void add_session(struct page *page, const struct still_mount_status *m)
 {
 	static const struct still_session_status none;
@@ -221,12 +247,7 @@ static void add_session(struct page *page, const struct still_mount_status *m)
 	add_progress(page, s);
 	seconds(page, "stillfs_quiet_seconds",
 	    "How long the session has had no request.", m->quiet_ns);
-	seconds(page, "stillfs_pin_age_seconds",
-	    "How long databases have been pinned; 0: none is.", s->pin_age_ns);
-	gauge(page, "stillfs_log_held_bytes",
-	    "Bytes of the application's logs that cannot be used again while "
-	    "the session lasts.",
-	    s->log_held_bytes);
+	add_held(page, s);
 }
 
 static void add_totals(struct page *page, const struct still_totals *totals)
@@ -240,6 +261,13 @@ static void add_totals(struct page *page, const struct still_totals *totals)
 	counter(page, "stillfs_bad_pages_total",
 	    "Damaged pages and log frames that all sessions of the mount met.",
 	    totals->damages);
+	counter(page, "stillfs_pin_moves_total",
+	    "How often a pin was moved on, in all sessions of the mount.",
+	    totals->pin_moves);
+	counter(page, "stillfs_checkpoints_let_by_total",
+	    "Checkpoints that waited for a pin, and that it was moved away "
+	    "from, in all sessions of the mount.",
+	    totals->let_by);
 	describe(page, "stillfs_sessions_total", "counter",
 	    "Sessions of the mount that have ended, by outcome.");
 	for (int i = STILL_NO_OUTCOME + 1; i < STILL_OUTCOME_COUNT; i++)

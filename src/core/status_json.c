@@ -85,6 +85,24 @@ static int set_progress(json_t *o, const struct still_session_status *s)
 	return rc;
 }
 
+static int set_held(json_t *o, const struct still_session_status *s)
+{
+	int rc = 0;
+
+	rc |= set_word(o, "pin", still_pin_word(s->pin));
+	rc |= set_int(o, "n_pinned", s->n_pinned);
+	rc |= set_int(o, "pin_age_ns", (uint64_t) s->pin_age_ns);
+	rc |= set_int(o, "pin_moves", s->pin_moves);
+	rc |= set_int(o, "let_by", s->let_by);
+	rc |= set_int(o, "log_held_bytes", s->log_held_bytes);
+	rc |= set_int(o, "wal_max_bytes", s->wal_max_bytes);
+	rc |= set_int(o, "copy_bytes", s->copy_bytes);
+	rc |= set_int(o, "copied_bytes", s->copied_bytes);
+	rc |= set_int(o, "spool_bytes", s->spool_bytes);
+	rc |= set_bool(o, "spool_full", s->spool_full);
+	return rc;
+}
+
 static json_t *session_json(const struct still_session_status *s)
 {
 	char outcome[STILL_OUTCOME_TEXT_BYTES];
@@ -106,8 +124,7 @@ static json_t *session_json(const struct still_session_status *s)
 	rc |= set_int(o, "cut_width_ns", (uint64_t) s->cut_width_ns);
 	rc |= set_int(o, "writers_held_ns", (uint64_t) s->writers_held_ns);
 	rc |= set_word(o, "verified", s->verified);
-	rc |= set_int(o, "pin_age_ns", (uint64_t) s->pin_age_ns);
-	rc |= set_int(o, "log_held_bytes", s->log_held_bytes);
+	rc |= set_held(o, s);
 	rc |= set_progress(o, s);
 	rc |= set_int(o, "damaged", s->n_damaged);
 	rc |= set_int(o, "unfrozen", s->n_unfrozen);
@@ -154,6 +171,8 @@ static json_t *totals_json(const struct still_totals *totals)
 	rc |= set_int(o, "bytes_served", totals->bytes_served);
 	rc |= set_int(o, "bytes_verified", totals->bytes_verified);
 	rc |= set_int(o, "damages", totals->damages);
+	rc |= set_int(o, "pin_moves", totals->pin_moves);
+	rc |= set_int(o, "let_by", totals->let_by);
 	rc |= json_object_set_new(o, "sessions", sessions);
 	return if_whole(o, rc);
 }

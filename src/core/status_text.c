@@ -80,21 +80,65 @@ static void progress_text(
 	}
 }
 
+/* A pin that is moved on is young; one that is not shows by its age. */
+static void age_text(struct still_buf *buf, int64_t age_ns)
+{
+	if (age_ns < 10 * STILL_NS_PER_S)
+		still_buf_printf(buf, "%.1f s", (double) age_ns / 1e9);
+	else
+		span_text(buf, age_ns);
+}
+
 static void pin_text(
     struct still_buf *buf, const struct still_session_status *s)
 {
-	still_buf_str(buf, "pin:       held for ");
-	span_text(buf, s->pin_age_ns);
-	if (s->log_held_bytes) {
-		still_buf_str(buf, "; ");
-		still_buf_size(buf, s->log_held_bytes);
-		still_buf_str(buf,
-		    " of the application's log cannot be used again until the "
-		    "session ends\n");
-	} else {
-		still_buf_str(buf,
-		    "; the application's log grows until the session ends\n");
+	if (s->n_pinned == 0) {
+		still_buf_str(
+		    buf, "pin:       none, nothing is held in the databases\n");
+		return;
 	}
+	still_buf_str(buf, "pin:       ");
+	age_text(buf, s->pin_age_ns);
+	if (s->pin == STILL_PIN_MODE_HOLD)
+		still_buf_str(buf, " old, held until the session ends");
+	else if (s->pin_moves == 0)
+		still_buf_str(buf, " old, not moved on yet");
+	else
+		still_buf_printf(buf, " old, moved on %" PRIu64 " time%s",
+		    s->pin_moves, s->pin_moves == 1 ? "" : "s");
+	if (s->let_by)
+		still_buf_printf(buf, "; %" PRIu64 " checkpoint%s let by",
+		    s->let_by, s->let_by == 1 ? " was" : "s were");
+	still_buf_str(buf, "\nlog held:  ");
+	still_buf_size(buf, s->log_held_bytes);
+	if (s->wal_max_bytes) {
+		still_buf_str(buf, "; the logs may grow by ");
+		still_buf_size(buf, s->wal_max_bytes);
+		still_buf_str(buf, " for this session\n");
+	} else {
+		still_buf_str(buf, "; there is no limit\n");
+	}
+}
+
+static void spool_text(
+    struct still_buf *buf, const struct still_session_status *s)
+{
+	if (s->copy_bytes == 0 && s->spool_bytes == 0)
+		return;
+	still_buf_str(buf, "spool:     ");
+	if (s->copy_bytes == 0) {
+		still_buf_size(buf, s->spool_bytes);
+		still_buf_str(buf, " taken\n");
+		return;
+	}
+	still_buf_size(buf, s->copied_bytes);
+	still_buf_str(buf, " of ");
+	still_buf_size(buf, s->copy_bytes);
+	still_buf_str(buf, " copied");
+	still_buf_str(buf,
+	    s->copied_bytes >= s->copy_bytes ? ", complete\n"
+		: s->spool_full ? "; full: the pin is only moved on\n"
+				: "\n");
 }
 
 static void frozen_text(
@@ -165,10 +209,11 @@ static void session_text(
 		    buf, ", number %" PRIu64 " of this source", s->number);
 	still_buf_str(buf, "\n");
 	frozen_text(buf, s);
-	if (s->pin_age_ns)
+	if (s->state == STILL_SERVING) {
 		pin_text(buf, s);
-	if (s->state == STILL_SERVING)
+		spool_text(buf, s);
 		progress_text(buf, s);
+	}
 	ends_text(buf, m);
 	if (s->state == STILL_ENDED)
 		outcome_text(buf, s);

@@ -21,6 +21,7 @@ static inline struct still_session_status serving(void)
 	    .number = 17,
 	    .begun_at_ns = INT64_C(1700000000) * STILL_NS_PER_S,
 	    .frozen_at_ns = INT64_C(1700000001) * STILL_NS_PER_S + 5000000,
+	    .n_pinned = 2,
 	    .pin_age_ns = 90 * STILL_NS_PER_S,
 	    .cut = "one moment",
 	    .cut_width_ns = 1234,

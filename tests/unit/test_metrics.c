@@ -92,7 +92,11 @@ static void idle(void **state)
 		"stillfs_session_frozen_timestamp_seconds{" LABELS
 		"} 0.000000000",
 		"stillfs_session_bytes{" LABELS "} 0",
-		"stillfs_pin_age_seconds{" LABELS "} 0.000000000"));
+		"stillfs_pin_age_seconds{" LABELS "} 0.000000000",
+		"stillfs_pins{" LABELS "} 0",
+		"stillfs_log_limit_bytes{" LABELS "} 0",
+		"stillfs_spool_full{" LABELS "} 0",
+		"stillfs_pin_moves_total{" LABELS "} 0"));
 }
 
 static void serving_session(void **state)
@@ -103,6 +107,11 @@ static void serving_session(void **state)
 	(void) state;
 	s.files_known = 2;
 	s.log_held_bytes = 12345;
+	s.wal_max_bytes = 14000;
+	s.copy_bytes = 15;
+	s.copied_bytes = 16;
+	s.spool_bytes = 17;
+	s.spool_full = true;
 	s.n_unfrozen = 1;
 	s.covered = true;
 	mount.quiet_ns = 1500000000;
@@ -124,7 +133,16 @@ static void serving_session(void **state)
 		"stillfs_session_unfrozen_databases{" LABELS "} 1",
 		"stillfs_quiet_seconds{" LABELS "} 1.500000000",
 		"stillfs_pin_age_seconds{" LABELS "} 90.000000000",
-		"stillfs_log_held_bytes{" LABELS "} 12345"));
+		"stillfs_log_held_bytes{" LABELS "} 12345",
+		"stillfs_pins{" LABELS "} 2",
+		"stillfs_log_limit_bytes{" LABELS "} 14000",
+		"stillfs_copy_bytes{" LABELS "} 15",
+		"stillfs_copied_bytes{" LABELS "} 16",
+		"stillfs_spool_bytes{" LABELS "} 17",
+		"stillfs_spool_full{" LABELS "} 1"));
+	s.spool_full = false;
+	assert_lines(&mount, LINES("stillfs_spool_full{" LABELS "} 0"));
+	s.log_held_bytes = 0;
 	s.covered = false;
 	s.committing = true;
 	still_error_set(&s.error, STILL_ERR_CORRUPT, 0, NULL, "it is bad");
@@ -170,6 +188,8 @@ static void totals(void **state)
 	mount.totals.bytes_served = UINT64_C(1) << 63;
 	mount.totals.bytes_verified = 2;
 	mount.totals.damages = 3;
+	mount.totals.pin_moves = 6;
+	mount.totals.let_by = 7;
 	mount.totals.sessions[STILL_COMMITTED] = 4;
 	mount.totals.sessions[STILL_ABORTED_LOST] = 5;
 	assert_lines(&mount,
@@ -177,6 +197,10 @@ static void totals(void **state)
 		"stillfs_bytes_served_total{" LABELS "} 9223372036854775808",
 		"stillfs_bytes_verified_total{" LABELS "} 2",
 		"stillfs_bad_pages_total{" LABELS "} 3",
+		"# TYPE stillfs_pin_moves_total counter",
+		"stillfs_pin_moves_total{" LABELS "} 6",
+		"# TYPE stillfs_checkpoints_let_by_total counter",
+		"stillfs_checkpoints_let_by_total{" LABELS "} 7",
 		"# TYPE stillfs_sessions_total counter",
 		"stillfs_sessions_total{" LABELS ",outcome=\"COMMITTED\"} 4",
 		"stillfs_sessions_total{" LABELS ",outcome=\"COPIED\"} 0",

@@ -65,10 +65,11 @@ static const char *const root_keys[] = {"format", "program", "state", "source",
     "last_committed", "totals", "problems", "next", NULL};
 static const char *const session_keys[] = {"id", "number", "kind", "begun_at",
     "frozen_at", "ended_at", "outcome", "cut", "cut_width_ns",
-    "writers_held_ns", "verified", "pin_age_ns", "log_held_bytes", "files",
-    "files_whole", "files_known", "bytes", "bytes_served", "bytes_hashed",
-    "sealing", "sealed", "seal_served", "covered", "committing", "damaged",
-    "unfrozen", "error", NULL};
+    "writers_held_ns", "verified", "pin", "n_pinned", "pin_age_ns", "pin_moves",
+    "let_by", "log_held_bytes", "wal_max_bytes", "copy_bytes", "copied_bytes",
+    "spool_bytes", "spool_full", "files", "files_whole", "files_known", "bytes",
+    "bytes_served", "bytes_hashed", "sealing", "sealed", "seal_served",
+    "covered", "committing", "damaged", "unfrozen", "error", NULL};
 static const char *const record_keys[] = {"id", "number", "kind", "outcome",
     "begun_at", "frozen_at", "ended_at", "committed_at", "bytes", "place",
     NULL};
@@ -156,6 +157,9 @@ static void json_serving(void **state)
 	assert_true(json_is_null(json_object_get(session, "ended_at")));
 	assert_int_equal(integer(session, "files_known"), 0);
 	assert_int_equal(integer(session, "log_held_bytes"), 0);
+	assert_string_equal(string(session, "pin"), "auto");
+	assert_int_equal(integer(session, "n_pinned"), 2);
+	assert_true(json_is_false(json_object_get(session, "spool_full")));
 	assert_true(json_is_false(json_object_get(session, "covered")));
 	assert_true(json_is_false(json_object_get(session, "committing")));
 	assert_int_equal(integer(session, "damaged"), 0);
@@ -166,6 +170,15 @@ static void json_serving(void **state)
 	s.kind = STILL_COPY;
 	s.files_known = 2;
 	s.log_held_bytes = 777;
+	s.pin = STILL_PIN_MODE_HOLD;
+	s.n_pinned = 11;
+	s.pin_moves = 12;
+	s.let_by = 13;
+	s.wal_max_bytes = 14000;
+	s.copy_bytes = 15;
+	s.copied_bytes = 16;
+	s.spool_bytes = 17;
+	s.spool_full = true;
 	s.covered = s.committing = true;
 	s.ended_at_ns = INT64_C(1700000002) * STILL_NS_PER_S;
 	mount.quiet_ns = 5;
@@ -176,6 +189,15 @@ static void json_serving(void **state)
 	    string(session, "ended_at"), "2023-11-14T22:13:22.000000000Z");
 	assert_int_equal(integer(session, "files_known"), 2);
 	assert_int_equal(integer(session, "log_held_bytes"), 777);
+	assert_string_equal(string(session, "pin"), "hold");
+	assert_int_equal(integer(session, "n_pinned"), 11);
+	assert_int_equal(integer(session, "pin_moves"), 12);
+	assert_int_equal(integer(session, "let_by"), 13);
+	assert_int_equal(integer(session, "wal_max_bytes"), 14000);
+	assert_int_equal(integer(session, "copy_bytes"), 15);
+	assert_int_equal(integer(session, "copied_bytes"), 16);
+	assert_int_equal(integer(session, "spool_bytes"), 17);
+	assert_true(json_is_true(json_object_get(session, "spool_full")));
 	assert_true(json_is_true(json_object_get(session, "covered")));
 	assert_true(json_is_true(json_object_get(session, "committing")));
 	assert_int_equal(integer(root, "quiet_ns"), 5);
@@ -230,6 +252,8 @@ static void json_totals(void **state)
 	mount.totals.bytes_served = 1;
 	mount.totals.bytes_verified = 2;
 	mount.totals.damages = 3;
+	mount.totals.pin_moves = 6;
+	mount.totals.let_by = 7;
 	mount.totals.sessions[STILL_COMMITTED] = 4;
 	mount.totals.sessions[STILL_ABORTED_PARTIAL] = 5;
 	root = parse(&mount);
@@ -237,6 +261,8 @@ static void json_totals(void **state)
 	assert_int_equal(integer(totals, "bytes_served"), 1);
 	assert_int_equal(integer(totals, "bytes_verified"), 2);
 	assert_int_equal(integer(totals, "damages"), 3);
+	assert_int_equal(integer(totals, "pin_moves"), 6);
+	assert_int_equal(integer(totals, "let_by"), 7);
 	sessions = json_object_get(totals, "sessions");
 	/* Each outcome by its own name. */
 	assert_int_equal(json_object_size(sessions), STILL_OUTCOME_COUNT - 1);
@@ -284,6 +310,22 @@ static void json_problems(void **state)
 	s.bytes = UINT64_C(64) << 20;
 	assert_problems(&mount, "");
 	s.bytes--;
+	/* More than half of what is allowed, whatever the databases have. */
+	s.wal_max_bytes = UINT64_C(128) << 20;
+	assert_problems(&mount, "log-held ");
+	s.log_held_bytes++;
+	assert_problems(&mount, "log-limit ");
+	s.bytes = UINT64_C(1) << 40;
+	assert_problems(&mount, "log-limit ");
+	s.pin = STILL_PIN_MODE_HOLD;
+	assert_problems(&mount, "log-limit ");
+	s.spool_full = true;
+	assert_problems(&mount, "log-limit spool-full ");
+	s.spool_full = false;
+	s.wal_max_bytes = 0;
+	assert_problems(&mount, "");
+	s.bytes = 0;
+	assert_problems(&mount, "log-held ");
 	still_error_set(&s.error, STILL_ERR_CORRUPT, 0, NULL, "it is bad");
 	assert_problems(&mount, "corrupt log-held ");
 	s.state = STILL_ENDED;

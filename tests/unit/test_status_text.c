@@ -85,7 +85,8 @@ static void text_serving(void **state)
 		" days ago; verified header+logs\n",
 		"cut:       one moment, 0.001 ms wide; writers were held off "
 		"for at most 0.006 ms\n",
-		"pin:       held for 90 seconds; the application's log grows",
+		"pin:       90 seconds old, not moved on yet\n",
+		"log held:  0 B; there is no limit\n",
 		"progress:  1 of 4 files served whole, 1.5 KiB of 3.0 MiB\n",
 		"seal:      not yet asked for\n", "error:     none\n",
 		"next:      copy what is left of backup/",
@@ -114,12 +115,70 @@ static void text_serving(void **state)
 		"next:      wait: what nobody has read"));
 	s.number = 0;
 	s.kind = STILL_COPY;
+	assert_text(
+	    &mount, LINES("session:   20231114T221320Z-01234567, copy\n"));
+}
+
+/* What the databases bear, and what is done about it. */
+static void text_pin(void **state)
+{
+	struct still_session_status s = serving();
+	struct still_mount_status mount = mount_of(&s);
+
+	(void) state;
+	assert_no_text(&mount, LINES("spool:"));
+	s.pin_age_ns = 300000000;
+	s.pin_moves = 1;
+	s.let_by = 1;
 	s.log_held_bytes = 2048;
-	s.pin_age_ns = INT64_C(3) * 3600 * STILL_NS_PER_S;
+	s.wal_max_bytes = UINT64_C(1) << 30;
 	assert_text(&mount,
-	    LINES("session:   20231114T221320Z-01234567, copy\n",
-		"pin:       held for 3 hours; 2.0 KiB of the application's log "
-		"cannot be used again"));
+	    LINES("pin:       0.3 s old, moved on 1 time; 1 checkpoint was let "
+		  "by\n",
+		"log held:  2.0 KiB; the logs may grow by 1.0 GiB for this "
+		"session\n"));
+	s.pin_age_ns = 9 * STILL_NS_PER_S;
+	s.pin_moves = 214;
+	s.let_by = 12;
+	assert_text(&mount,
+	    LINES("pin:       9.0 s old, moved on 214 times; 12 checkpoints "
+		  "were let by\n"));
+	s.pin = STILL_PIN_MODE_HOLD;
+	s.pin_age_ns = INT64_C(3) * 3600 * STILL_NS_PER_S;
+	s.pin_moves = s.let_by = 0;
+	assert_text(&mount,
+	    LINES("pin:       3 hours old, held until the session ends\n"));
+	s.n_pinned = 0;
+	s.pin_age_ns = 0;
+	assert_text(&mount,
+	    LINES("pin:       none, nothing is held in the databases\n"));
+	assert_no_text(&mount, LINES("log held:"));
+}
+
+static void text_spool(void **state)
+{
+	struct still_session_status s = serving();
+	struct still_mount_status mount = mount_of(&s);
+
+	(void) state;
+	s.spool_bytes = 3 * 1024;
+	assert_text(&mount, LINES("spool:     3.0 KiB taken\n"));
+	s.copy_bytes = UINT64_C(1) << 30;
+	s.copied_bytes = UINT64_C(312) << 20;
+	assert_text(&mount, LINES("spool:     312.0 MiB of 1.0 GiB copied\n"));
+	s.spool_full = true;
+	assert_text(&mount,
+	    LINES("spool:     312.0 MiB of 1.0 GiB copied; full: the pin is "
+		  "only moved on\n",
+		"error:     session `20231114T221320Z-01234567`: the spool has "
+		"no room for the rest of its copy, 312.0 MiB of 1.0 GiB are "
+		"there\n",
+		"hint:      The session goes on, and its pin is moved on; "));
+	s.spool_full = false;
+	s.copied_bytes = s.copy_bytes;
+	assert_text(&mount,
+	    LINES("spool:     1.0 GiB of 1.0 GiB copied, complete\n",
+		"error:     none\n"));
 }
 
 static void text_preparing(void **state)
@@ -269,7 +328,7 @@ static void text_ended(void **state)
 	assert_int_equal(
 	    sizeof(table) / sizeof(table[0]), STILL_OUTCOME_COUNT - 1);
 	s.state = STILL_ENDED;
-	s.pin_age_ns = 0;
+	s.spool_bytes = 3;
 	s.ended_at_ns = still_sys_now_ns() - INT64_C(10) * 60 * STILL_NS_PER_S;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		s.outcome = table[i].outcome;
@@ -278,7 +337,9 @@ static void text_ended(void **state)
 			table[i].outcome_line, "Z, 10 minutes ago\n",
 			table[i].next));
 	}
-	assert_no_text(&mount, LINES("ends:", "pin:", "progress:", "seal:"));
+	assert_no_text(&mount,
+	    LINES(
+		"ends:", "pin:", "log held:", "spool:", "progress:", "seal:"));
 	s.outcome = STILL_ABORTED_FREEZE;
 	s.frozen_at_ns = 0;
 	still_error_set(&s.error, STILL_ERR_BUSY, 0, "Wait.", "it is locked");
@@ -399,6 +460,8 @@ int main(void)
 	    cmocka_unit_test(text_idle),
 	    cmocka_unit_test(text_preparing),
 	    cmocka_unit_test(text_serving),
+	    cmocka_unit_test(text_pin),
+	    cmocka_unit_test(text_spool),
 	    cmocka_unit_test(text_ends),
 	    cmocka_unit_test(text_trouble),
 	    cmocka_unit_test(text_incomplete),

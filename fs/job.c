@@ -115,8 +115,8 @@ static bool is_same(struct fs_jobs *jobs, uint64_t number,
 	    strcmp(job->session, session) == 0;
 }
 
-/* Under the lock: something is at work. An abort ends it; and the end of a
- * session that was quiet, which nobody asked for, is in nobody's way. */
+/* Under the lock: something is at work. An abort ends it; and an end that nobody
+ * asked for is in nobody's way. */
 static int join_work(struct fs_jobs *jobs, enum fs_job_kind kind,
     const char *session, uint64_t *ret_number, struct still_error *err)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * job: what a client asked for and then polls: begin, commit, abort; and the end
- * of a session that has been quiet for too long, which nobody asked for.
+ * of a session that is lost, or has been quiet for too long, which nobody asked
+ * for.
  *
  * One job is at work at a time, in a thread of its own, and one may wait behind
- * it: an abort, or anything behind the end of a quiet session. A commit or an
+ * it: an abort, or anything behind an end that nobody asked for. A commit or an
  * abort is about the session that was there when it was asked for, and about no
  * later one. Results are remembered for the last few.
  *

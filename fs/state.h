@@ -129,11 +129,11 @@ int fs_state_abort(
 /* Make whatever is under way with it give up, for an abort. */
 void fs_state_give_up(struct fs_state *state, const char *id);
 
-/* The session has been quiet for too long; does nothing when that is not so any
- * more. */
+/* The session is lost, or has been quiet for too long; does nothing when that is
+ * not so (any more). */
 int fs_state_expire(struct fs_state *state, struct still_error *err);
 
-/* Has it? Does not block. */
+/* Is it, or has it? Does not block. */
 bool fs_state_is_expired(struct fs_state *state);
 
 /* The daemon ends: settle the outcome of the session, if there is one. */

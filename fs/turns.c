@@ -361,7 +361,7 @@ int fs_state_abort(
 	    "mount `%s`: there is no session to abort", state->mountpoint);
 }
 
-/* ---- quiet sessions ------------------------------------------------------ */
+/* ---- sessions that end by themselves -------------------------------------- */
 
 static int64_t quiet_limit_ns(
     const struct fs_state *state, struct still_session *session)
@@ -370,12 +370,14 @@ static int64_t quiet_limit_ns(
 	int64_t limit_ns = state->stall_ns;
 
 	still_session_status(session, &status);
-	/* Nobody has come, or nobody will: everything was served, or nothing
-	 * more can be. */
-	if (status.bytes_served == 0 || status.covered || status.lost)
+	/* Nobody has come, or nobody will, because everything was served. */
+	if (status.bytes_served == 0 || status.covered)
 		limit_ns = state->lease_ns;
 	if (status.sealing || status.committing)
 		limit_ns = INT64_MAX;
+	/* Nothing more can be had of it, whatever is under way. */
+	if (status.lost)
+		limit_ns = INT64_MIN;
 	still_session_status_clear(&status);
 	return limit_ns;
 }
@@ -395,6 +397,7 @@ bool fs_state_is_expired(struct fs_state *state)
 	return expired;
 }
 
+/* That one is lost has been told. */
 static void tell_quiet(struct fs_state *state, struct fs_shown *shown)
 {
 	struct still_session_status status;
@@ -403,8 +406,10 @@ static void tell_quiet(struct fs_state *state, struct fs_shown *shown)
 		return;
 	shown->quiet_told = true;
 	still_session_status(shown->session, &status);
-	still_events_add(state->events, STILL_LEVEL_INFO, "session-quiet",
-	    "session", status.id, "mountpoint", state->mountpoint, NULL);
+	if (!status.lost)
+		still_events_add(state->events, STILL_LEVEL_INFO,
+		    "session-quiet", "session", status.id, "mountpoint",
+		    state->mountpoint, NULL);
 	still_session_status_clear(&status);
 }
 

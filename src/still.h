@@ -395,7 +395,8 @@ enum still_outcome still_session_end(
 /*
  * The client has it. SERVING: verify whatever was not read yet (as
  * still_session_seal()), record COMMITTED, let the snapshot go. ENDED as COPIED:
- * record COMMITTED, as still_catalog_commit(). Otherwise PROTO. On failure of a
+ * record COMMITTED, as still_catalog_commit(). ENDED as lost: LOST, with the
+ * reason. Otherwise PROTO. On failure of a
  * serving session: CORRUPT and LOST have ended it, with that outcome; after
  * CANCELLED it is to be ended; after others (the catalog could not be written)
  * it serves on, and commit may be called again. One thread, not beside end.

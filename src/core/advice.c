@@ -26,7 +26,7 @@ int64_t still_quiet_limit_ns(const struct still_mount_status *m)
 {
 	const struct still_session_status *s = m->session;
 
-	if (!s || s->state != STILL_SERVING || s->committing)
+	if (!s || s->state != STILL_SERVING || s->committing || s->lost)
 		return 0;
 	return s->covered || s->bytes_served == 0 ? m->lease_ns : m->stall_ns;
 }
@@ -169,9 +169,10 @@ void still_problems(
 
 static const char *while_serving(const struct still_session_status *s)
 {
-	if (s->error.code == STILL_ERR_LOST)
-		return "this copy is no backup: `stillctl abort %s`, then copy "
-		       "backup/ again";
+	if (s->lost || s->error.code == STILL_ERR_LOST)
+		return "wait: the session is lost and ends at once; this copy "
+		       "is no backup, so copy backup/ again then, from its "
+		       "begin";
 	if (s->error.code == STILL_ERR_CORRUPT)
 		return "check the live database; this session cannot become "
 		       "a backup: save what you need of it, then `stillctl "
@@ -213,6 +214,9 @@ static const char *when_ended(enum still_outcome outcome)
 	case STILL_ABORTED_FREEZE:
 		return "mend what the error names, then look into backup/ "
 		       "again";
+	case STILL_ABORTED_LOST:
+		return "see to what the error names; this copy is no backup: "
+		       "copy backup/ again, from its begin";
 	case STILL_ABORTED_UNREAD:
 	case STILL_ABORTED_CALLER:
 		return "to begin another session, list backup/ or `stillctl "

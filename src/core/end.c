@@ -183,30 +183,6 @@ static void set_committing(struct still_session *session, bool committing)
 	pthread_mutex_unlock(&session->lock);
 }
 
-/* It was served whole, and its client comes back to say that it has it. */
-static int commit_copied(struct still_session *session, struct still_error *err)
-{
-	enum still_outcome outcome = outcome_of(session);
-	int rc;
-
-	if (outcome == STILL_COMMITTED)
-		return 0;
-	if (outcome != STILL_COPIED || !session->number)
-		return still_error_set(err, STILL_ERR_PROTO, 0,
-		    "Begin another session, and copy it whole.",
-		    "session %s: is over, and was not copied whole",
-		    session->id);
-	rc = still_catalog_commit(session->instance->catalog, session->id, err);
-	if (rc < 0)
-		return rc;
-	pthread_mutex_lock(&session->lock);
-	session->outcome = STILL_COMMITTED;
-	pthread_mutex_unlock(&session->lock);
-	still_events_add(session->events, STILL_LEVEL_INFO, "session-committed",
-	    "session", session->id, NULL);
-	return 0;
-}
-
 /* Why it ended otherwise than its client wanted. */
 static int spoilt(struct still_session *session, struct still_error *err)
 {
@@ -221,6 +197,33 @@ static int spoilt(struct still_session *session, struct still_error *err)
 	if (err)
 		err->code = code;
 	return code;
+}
+
+/* It was served whole, and its client comes back to say that it has it. */
+static int commit_copied(struct still_session *session, struct still_error *err)
+{
+	enum still_outcome outcome = outcome_of(session);
+	int rc;
+
+	if (outcome == STILL_COMMITTED)
+		return 0;
+	/* That end came by itself, and its client may not know of it. */
+	if (outcome == STILL_ABORTED_LOST)
+		return spoilt(session, err);
+	if (outcome != STILL_COPIED || !session->number)
+		return still_error_set(err, STILL_ERR_PROTO, 0,
+		    "Begin another session, and copy it whole.",
+		    "session %s: is over, and was not copied whole",
+		    session->id);
+	rc = still_catalog_commit(session->instance->catalog, session->id, err);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&session->lock);
+	session->outcome = STILL_COMMITTED;
+	pthread_mutex_unlock(&session->lock);
+	still_events_add(session->events, STILL_LEVEL_INFO, "session-committed",
+	    "session", session->id, NULL);
+	return 0;
 }
 
 static int commit_serving(

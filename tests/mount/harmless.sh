@@ -50,7 +50,7 @@ ok "the same at once with an application that has it open"
 # mount, status files, and a second look at the source drop none of it.
 app "UPDATE t SET b='y' WHERE a%5=0;"
 held() { locks_of "$db" | grep "pid=$fs_pid "; }
-start_fs
+start_fs "$src" -o pin=hold
 ls "$mnt/backup" >/dev/null
 held >"$tmp/locks"
 grep -q '^db pid.* READ' "$tmp/locks" || fail "no lock on the database"
@@ -80,7 +80,7 @@ grep -q '^0|0|0' "$tmp/app.out" || fail "the pin outlives the session"
 ok "a live session holds one read slot, and keeps it whatever is opened and closed"
 
 # Read lock 0 would keep every checkpointer from its work.
-start_fs
+start_fs "$src" -o pin=hold
 ls "$mnt/backup" >/dev/null
 held | grep -q '^db-shm .* 123-' && fail "read lock 0 is held"
 held | grep -q '^db-shm pid.* READ \(12[4-7]\)-\1$' || fail "no slot after promotion"
@@ -97,16 +97,37 @@ close_app
 # Its sidecars taken away by force: nobody shares our locks any more.
 open_app "$db"
 app "UPDATE t SET b='z' WHERE a%7=0;"
-start_fs
-head -c 5000 "$mnt/backup/data/app.db" >/dev/null || fail "head"
+start_fs "$src" -o pin=hold
+exec 9<"$mnt/backup/data/app.db"
+head -c 5000 <&9 >/dev/null || fail "head"
 mv "$db-shm" "$db-shm.old"
-wait_for 5 grep -q 'no longer protected' "$mnt/status" || fail "not noticed"
-echo 3 >/proc/sys/vm/drop_caches
+wait_for 5 grep -q ' session-end ' "$log" || fail "the session does not end"
+recorded 'ABORTED(pin lost)'
+python3 -c 'import os; os.pread(9, 1, 0)' 2>"$tmp/err" && fail "bytes were served"
+grep -q 'Input/output error' "$tmp/err" || fail "an open file: $(cat "$tmp/err")"
 cat "$mnt/backup/data/app.db" >/dev/null 2>"$tmp/err" && fail "bytes were served"
-grep -q 'Input/output error' "$tmp/err" || fail "not EIO"
+grep -q 'Stale file handle' "$tmp/err" || fail "a name: $(cat "$tmp/err")"
 cat "$mnt/backup/verify/XXH128SUMS" >/dev/null 2>&1 && fail "a seal"
+held && fail "a lock is left"
+why='`app.db`: the snapshot is no longer protected, its -shm file was removed'
+grep -qF "error:     database $why" "$mnt/status" || fail "$(cat "$mnt/status")"
+grep -q '^outcome: *ABORTED(pin lost)' "$mnt/status" || fail "$(cat "$mnt/status")"
+grep -q '^hint: .*begin another session' "$mnt/status" || fail "no hint"
+grep -q '^next: .*copy backup/ again' "$mnt/status" || fail "no advice"
+grep -q ' session-end .*error=.*no longer protected' "$log" || fail "no reason"
+grep -q session-quiet "$log" && fail "it waited"
+ctl 0 list --json "$mnt"
+ctl_says "$why"
+ctl 6 commit "$mnt"
+ctl_complains "$why"
+exec 9<&-
 mv "$db-shm.old" "$db-shm"
 cat "$mnt/backup/verify/XXH128SUMS" >/dev/null 2>&1 && fail "a seal, again"
-stop_fs 'ABORTED(pin lost)'
-ok "a -shm that is taken away: every read is EIO, and stays so"
+ls "$mnt/backup" >/dev/null || fail "no next session"
+copy_in || fail "cp of the next session"
+check_set "$tmp/copy"
+umount "$mnt" || fail umount
+wait_fs
+recorded COPIED
+ok "a -shm that is taken away: the session ends at once, and says why"
 close_app

@@ -128,19 +128,34 @@ end_session() {
 	abort) ctl 0 abort "$mnt" ;;
 	next)
 		ctl 0 abort "$mnt"
-		change_all
-		ls "$mnt/backup" >/dev/null || fail "no next session"
-		[ "$(grep -c ' session-begin ' "$log")" = 2 ] || fail "one session"
-		# It is there, and of another moment.
-		cat "$mnt/backup/data/d$((N + 9)).db" >"$tmp/next" ||
-			fail "the next session cannot be read"
-		cmp -s "$tmp/next" "$tmp/first/d$((N + 9)).db" &&
-			fail "the next session shows the first moment"
+		begin_next
+		;;
+	lost)
+		# Nobody ends it, and it is not quiet.
+		rm "$src/d10.db-shm" || fail "nothing to lose"
+		wait_for 5 ended || fail "a lost session does not end"
+		recorded 'ABORTED(pin lost)'
+		begin_next
 		;;
 	*) change_all ;;
 	esac
 }
-options() { [ "$1" != stall ] || echo "-o lease=1,stall=1"; }
+begin_next() {
+	change_all
+	ls "$mnt/backup" >/dev/null || fail "no next session"
+	[ "$(grep -c ' session-begin ' "$log")" = 2 ] || fail "one session"
+	# It is there, and of another moment.
+	cat "$mnt/backup/data/d$((N + 9)).db" >"$tmp/next" ||
+		fail "the next session cannot be read"
+	cmp -s "$tmp/next" "$tmp/first/d$((N + 9)).db" &&
+		fail "the next session shows the first moment"
+}
+options() {
+	case $1 in
+	stall) echo "-o lease=1,stall=1" ;;
+	lost) echo "-o pin=hold" ;;
+	esac
+}
 
 settle
 for tool in cp rsync tar walker; do
@@ -156,7 +171,7 @@ for tool in cp rsync tar walker; do
 	stop_fs COPIED
 	settle
 	said=
-	for how in stall abort next; do
+	for how in stall abort next lost; do
 		# shellcheck disable=SC2046
 		start_fs "$src" $(options $how)
 		hold $tool

@@ -254,8 +254,9 @@ static void text_trouble(void **state)
 	still_error_set(&s.error, STILL_ERR_LOST, 0, NULL, "it is gone");
 	assert_text(&mount,
 	    LINES("error:     it is gone\n",
-		"next:      this copy is no backup: `stillctl abort "
-		"/mnt/still`"));
+		"next:      wait: the session is lost and ends at once; "));
+	s.lost = true;
+	assert_no_text(&mount, LINES("ends:"));
 	s.log_held_bytes = UINT64_C(1) << 30;
 	assert_text(&mount,
 	    LINES("error:     it is gone\n",
@@ -309,7 +310,8 @@ static void text_ended(void **state)
 	    {STILL_ABORTED_INCOMPLETE, "outcome:   ABORTED(incomplete); ",
 		"next:      mend what the error names"},
 	    {STILL_ABORTED_LOST, "outcome:   ABORTED(pin lost); ",
-		"next:      this copy is no backup; copy backup/ again"},
+		"next:      see to what the error names; this copy is no "
+		"backup: copy backup/ again"},
 	    {STILL_ABORTED_FORCED, "outcome:   ABORTED(forced); ",
 		"next:      this copy is no backup; copy backup/ again"},
 	    {STILL_ABORTED_FREEZE, "outcome:   ABORTED(not frozen); ",

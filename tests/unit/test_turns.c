@@ -276,25 +276,167 @@ static bool ends_by_lease(struct fs_state *fs)
 static void quiet(void **state)
 {
 	struct fs_state *fs = &((struct fixture *) *state)->state;
-	struct fs_shown *at;
 
 	begin(fs);
 	assert_true(ends_by_lease(fs));
 	read_a_byte(fs);
 	assert_false(ends_by_lease(fs));
-	/* Of one that is lost nothing more can be had. */
-	atomic_store(&still_fake.lost, true);
-	at = fs_state_get(fs);
-	assert_int_equal(still_session_keep(at->session, NULL), STILL_ERR_LOST);
-	fs_state_put(fs, at);
-	assert_true(ends_by_lease(fs));
-	expire(fs);
-	assert_int_equal(fs->totals.sessions[STILL_ABORTED_LOST], 1);
-	/* And the next one is whole. */
-	atomic_store(&still_fake.lost, false);
-	begin(fs);
 	serve(fs);
 	assert_true(ends_by_lease(fs));
+}
+
+/* ---- a lost session -------------------------------------------------------- */
+
+/* What the daemon does each second. */
+static void lose(struct fs_state *fs)
+{
+	struct fs_shown *at = fs_state_get(fs);
+
+	assert_false(fs_state_is_expired(fs));
+	atomic_store(&still_fake.lost, true);
+	assert_int_equal(still_session_keep(at->session, NULL), STILL_ERR_LOST);
+	fs_state_put(fs, at);
+	assert_true(fs_state_is_expired(fs));
+}
+
+/* It is over, with its reason, and the next one is whole. */
+static void ended_lost(struct fs_state *fs, struct id one)
+{
+	struct still_record_filter filter = {.id = one.text};
+	struct still_record *records = NULL;
+	uint32_t epoch = fs_state_epoch(fs);
+	struct id two;
+	size_t n = 0;
+	char *text;
+
+	assert_int_equal(state_of(fs), STILL_ENDED);
+	assert_int_equal(fs->totals.sessions[STILL_ABORTED_LOST], 1);
+	assert_null(fs_state_get(fs));
+	assert_false(fs_state_is_expired(fs));
+	assert_int_equal(
+	    still_catalog_list(fs->catalog, &filter, &records, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(records->outcome, STILL_ABORTED_LOST);
+	assert_string_equal(records->error, "the fake moment was lost");
+	assert_string_equal(records->hint, "Begin another session.");
+	still_records_free(records, n);
+	text = fs_state_live_text(fs, FS_LIVE_STATUS, NULL);
+	assert_non_null(strstr(text, "outcome:   ABORTED(pin lost); "));
+	assert_non_null(strstr(text, "error:     the fake moment was lost\n"));
+	assert_non_null(strstr(text, "hint:      Begin another session.\n"));
+	assert_non_null(strstr(text, "next:      see to what the error names"));
+	free(text);
+	text = still_events_text(fs->events, NULL);
+	assert_null(strstr(text, "session-quiet"));
+	assert_non_null(strstr(text, " error pin-lost "));
+	assert_non_null(strstr(text, "outcome=\"ABORTED(pin lost)\""));
+	assert_non_null(strstr(text, "error=\"the fake moment was lost\""));
+	free(text);
+	/* Its nodes are stale, and a look below backup/ begins nothing. */
+	assert_true(epoch > 1);
+	assert_false(fs_state_is_fresh(fs));
+	atomic_store(&still_fake.lost, false);
+	two = begin(fs);
+	assert_string_not_equal(two.text, one.text);
+	serve(fs);
+}
+
+/* At once: without a quiet moment, however much of it was read. */
+static void lost_ends_at_once(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct id one = begin(fs);
+
+	read_a_byte(fs);
+	fs_state_touch(fs);
+	lose(fs);
+	assert_int_equal(await(fs, start(fs, FS_JOB_EXPIRE)), 0);
+	ended_lost(fs, one);
+}
+
+static void lost_when_all_is_served(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct id one = begin(fs);
+
+	serve(fs);
+	fs_state_touch(fs);
+	lose(fs);
+	assert_int_equal(fs_state_expire(fs, NULL), 0);
+	ended_lost(fs, one);
+}
+
+static void *seal_slowly(void *arg)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	int rc = fs_state_seal(arg, &err);
+
+	still_error_clear(&err);
+	return (void *) (intptr_t) rc;
+}
+
+/* Who waits for the list does not keep it. */
+static void lost_while_sealing(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct id one = begin(fs);
+	pthread_t thread;
+	uint64_t expire;
+	void *rc;
+
+	fs_state_touch(fs);
+	still_fake_gate_close(&still_fake.read_gate);
+	pthread_create(&thread, NULL, seal_slowly, fs);
+	still_fake_gate_await(&still_fake.read_gate);
+	lose(fs);
+	expire = start(fs, FS_JOB_EXPIRE);
+	still_fake_gate_open(&still_fake.read_gate);
+	pthread_join(thread, &rc);
+	assert_int_equal((intptr_t) rc, STILL_ERR_LOST);
+	assert_int_equal(await(fs, expire), 0);
+	ended_lost(fs, one);
+}
+
+/* A commit under way fails with the reason, and is the end. */
+static void lost_in_a_commit(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct id one = begin(fs);
+	uint64_t commit;
+	uint64_t number;
+
+	fs_state_touch(fs);
+	still_fake_gate_close(&still_fake.read_gate);
+	commit = start(fs, FS_JOB_COMMIT);
+	still_fake_gate_await(&still_fake.read_gate);
+	lose(fs);
+	assert_int_equal(
+	    fs_jobs_start(&fs->jobs, FS_JOB_EXPIRE, NULL, &number, &err),
+	    STILL_ERR_BUSY);
+	still_error_clear(&err);
+	still_fake_gate_open(&still_fake.read_gate);
+	assert_int_equal(await(fs, commit), STILL_ERR_LOST);
+	ended_lost(fs, one);
+}
+
+/* Who asks for a commit when it is over already is told why, too. */
+static void lost_before_a_commit(void **state)
+{
+	struct fs_state *fs = &((struct fixture *) *state)->state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct id one = begin(fs);
+
+	serve(fs);
+	fs_state_touch(fs);
+	lose(fs);
+	assert_int_equal(fs_state_expire(fs, NULL), 0);
+	assert_int_equal(fs_state_commit(fs, one.text, &err), STILL_ERR_LOST);
+	assert_int_equal(err.code, STILL_ERR_LOST);
+	assert_string_equal(still_error_msg(&err), "the fake moment was lost");
+	assert_string_equal(err.hint, "Begin another session.");
+	still_error_clear(&err);
+	ended_lost(fs, one);
 }
 
 /* ---- jobs beside one another ----------------------------------------------- */
@@ -411,6 +553,14 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(abort_comes_late, setup, teardown),
 	    cmocka_unit_test_setup_teardown(abort_of_a_freeze, setup, teardown),
 	    cmocka_unit_test_setup_teardown(quiet, setup, teardown),
+	    cmocka_unit_test_setup_teardown(lost_ends_at_once, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		lost_when_all_is_served, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		lost_while_sealing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(lost_in_a_commit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		lost_before_a_commit, setup, teardown),
 	    cmocka_unit_test_setup_teardown(at_work, setup, teardown),
 	    cmocka_unit_test_setup_teardown(beside_the_lease, setup, teardown),
 	    cmocka_unit_test_setup_teardown(looked_at, setup, teardown),

@@ -438,8 +438,8 @@ int sqlite_pin_check(const struct sqlite_pin *pin, int root_fd,
 		return 0;
 	}
 	return still_error_set(err, STILL_ERR_LOST, 0,
-	    "The live database is not harmed by stillfs; end this session and "
-	    "begin another.",
+	    "The live database is not harmed by stillfs; begin another "
+	    "session.",
 	    "database `%s`: the snapshot is no longer protected, %s",
 	    pin->target.rel, why);
 }

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -368,6 +370,246 @@ static void no_room(void **state)
 	close(open_spool(f, 40000));
 }
 
+/* ---- room that is taken bit by bit --------------------------------------- */
+
+static int try_take(struct fixture *f, uint64_t bytes, struct still_error *err)
+{
+	struct still_spool spool = still_spool_of(&f->spool);
+
+	return spool.take(spool.arg, "a.db", bytes, err);
+}
+
+static void take(struct fixture *f, uint64_t bytes)
+{
+	struct still_error err = STILL_ERROR_INIT;
+
+	if (try_take(f, bytes, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+}
+
+static void give(struct fixture *f, uint64_t bytes)
+{
+	struct still_spool spool = still_spool_of(&f->spool);
+
+	spool.give(spool.arg, bytes);
+}
+
+static uint64_t used(struct fixture *f)
+{
+	return atomic_load(&f->spool.used_bytes);
+}
+
+/* Refused, by these words, and nothing is counted for it. */
+static void take_fails(
+    struct fixture *f, uint64_t bytes, const char *words, const char *hint)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	uint64_t before = used(f);
+
+	assert_int_equal(try_take(f, bytes, &err), STILL_ERR_NOSPACE);
+	assert_string_equal(still_error_msg(&err), words);
+	assert_string_equal(err.hint, hint);
+	still_error_clear(&err);
+	assert_int_equal(used(f), before);
+}
+
+static void over_max(
+    struct fixture *f, uint64_t bytes, uint64_t taken, uint64_t max)
+{
+	char words[256];
+
+	snprintf(words, sizeof(words),
+	    "spool: a private copy of `a.db` takes %llu bytes, %llu are taken "
+	    "already, and `spool_max` allows %llu",
+	    (unsigned long long) bytes, (unsigned long long) taken,
+	    (unsigned long long) max);
+	take_fails(f, bytes, words, "Raise `spool_max`.");
+}
+
+/* Files and what grows count together. */
+static void limited(void **state)
+{
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+	int fd;
+	int none = -7;
+
+	init(f, f->dir);
+	f->spool.max_bytes = 100000;
+	take(f, 0);
+	take(f, 60000);
+	over_max(f, 40001, 60000, 100000);
+	over_max(f, UINT64_MAX, 60000, 100000);
+	take(f, 40000);
+	over_max(f, 1, 100000, 100000);
+	take(f, 0);
+	give(f, 70000);
+	fd = open_spool(f, 70000);
+	assert_int_equal(used(f), 100000);
+	over_max(f, 1, 100000, 100000);
+	/* Who closes a file gives its room back. */
+	close(fd);
+	over_max(f, 1, 100000, 100000);
+	give(f, 70000);
+	take(f, 1);
+	assert_int_equal(
+	    open_in(&f->spool, "a.db", 70000, &none, &err), STILL_ERR_NOSPACE);
+	assert_string_equal(still_error_msg(&err),
+	    "spool: a private copy of `a.db` takes 70000 bytes, 30001 are "
+	    "taken already, and `spool_max` allows 100000");
+	still_error_clear(&err);
+	assert_int_equal(none, -7);
+	assert_int_equal(used(f), 30001);
+	give(f, 30001);
+}
+
+/* No file, no count: whatever it was that failed. */
+static void failed_is_not_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+	int fd = -7;
+
+	init(f, f->dir);
+	still_sys_fault = fail_allocate;
+	no_blocks = ENOSPC;
+	assert_int_equal(
+	    open_in(&f->spool, "a.db", 1000, &fd, NULL), STILL_ERR_NOSPACE);
+	assert_int_equal(used(f), 0);
+	still_sys_fault = NULL;
+	assert_int_equal(
+	    open_in(&f->spool, "a.db", UINT64_C(1) << 60, &fd, NULL),
+	    STILL_ERR_NOSPACE);
+	assert_int_equal(used(f), 0);
+	assert_int_equal(
+	    try_take(f, UINT64_C(1) << 60, &err), STILL_ERR_NOSPACE);
+	still_error_clear(&err);
+	assert_int_equal(used(f), 0);
+	still_spool_release(&f->spool);
+	f->spool.path = strdup(scratch_path(f->dir, "none"));
+	assert_int_equal(
+	    open_in(&f->spool, "a.db", 1000, &fd, NULL), STILL_ERR_NOTFOUND);
+	assert_int_equal(used(f), 0);
+	assert_int_equal(fd, -7);
+}
+
+/* A tenth of the disk is the application's, unless somebody set a limit; what is
+ * copied at once may have it. */
+static void spare_tenth(void **state)
+{
+	struct fixture *f = *state;
+	const char *path = scratch_path(f->dir, "small");
+	const uint64_t size = 1000 * 4096;
+	char words[PATH_MAX + 128];
+	int fd;
+
+	assert_int_equal(mkdir(path, 0700), 0);
+	if (mount("small", path, "tmpfs", 0, "size=4096000,mode=700") != 0)
+		skip();
+	init(f, path);
+	no_room_words(f, path, size / 10 * 9 + 1, words, sizeof(words));
+	take_fails(f, size / 10 * 9 + 1, words,
+	    "Make room there, or name another directory with `spool=`.");
+	/* It looks at the disk, so what is taken and not written is not seen. */
+	take(f, size / 10 * 9);
+	give(f, size / 10 * 9);
+	fd = open_spool(f, size / 10 * 4);
+	give(f, size / 10 * 4);
+	take(f, size / 10 * 5);
+	give(f, size / 10 * 5);
+	no_room_words(f, path, size / 10 * 5 + 1, words, sizeof(words));
+	take_fails(f, size / 10 * 5 + 1, words,
+	    "Make room there, or name another directory with `spool=`.");
+	close(fd);
+	/* All of it, by a copy that is made at once. */
+	close(open_spool(f, size));
+	give(f, size);
+	/* Or up to the limit, where there is one. */
+	f->spool.max_bytes = 10 * size;
+	take(f, size);
+	give(f, size);
+	no_room_words(f, path, size + 1, words, sizeof(words));
+	take_fails(f, size + 1, words,
+	    "Make room there, or name another directory with `spool=`.");
+	assert_int_equal(used(f), 0);
+}
+
+/* Two engines have one spool: a limit holds for both. */
+static void two_users(void **state)
+{
+	struct fixture *f = *state;
+	struct still_spool one;
+	struct still_spool two;
+
+	init(f, f->dir);
+	f->spool.max_bytes = 1000;
+	one = still_spool_of(&f->spool);
+	two = still_spool_of(&f->spool);
+	assert_int_equal(one.take(one.arg, "a.db", 700, NULL), 0);
+	assert_int_equal(
+	    two.take(two.arg, "b.db", 301, NULL), STILL_ERR_NOSPACE);
+	assert_int_equal(two.take(two.arg, "b.db", 300, NULL), 0);
+	one.give(one.arg, 700);
+	assert_int_equal(used(f), 300);
+	assert_int_equal(two.take(two.arg, "b.db", 700, NULL), 0);
+	two.give(two.arg, 1000);
+	assert_int_equal(used(f), 0);
+}
+
+#define USERS 4
+#define TURNS 5000
+#define USER_BYTES 300
+#define LIMIT_BYTES 1000
+
+struct user {
+	struct fixture *f;
+	atomic_uint *n_having; /* users that have room */
+	bool too_many;
+	pthread_t thread;
+};
+
+static void *take_and_give(void *arg)
+{
+	struct user *user = arg;
+
+	for (unsigned n = 0; n < TURNS;) {
+		if (try_take(user->f, USER_BYTES, NULL) != 0) {
+			sched_yield();
+			continue;
+		}
+		n++;
+		if (atomic_fetch_add(user->n_having, 1) >=
+		    LIMIT_BYTES / USER_BYTES)
+			user->too_many = true;
+		atomic_fetch_sub(user->n_having, 1);
+		give(user->f, USER_BYTES);
+	}
+	return NULL;
+}
+
+/* Room for three, and four want it: each has it often, never all at once. */
+static void threads(void **state)
+{
+	struct fixture *f = *state;
+	struct user users[USERS];
+	atomic_uint n_having;
+
+	init(f, f->dir);
+	f->spool.max_bytes = LIMIT_BYTES;
+	atomic_init(&n_having, 0);
+	for (int i = 0; i < USERS; i++) {
+		users[i] = (struct user){.f = f, .n_having = &n_having};
+		assert_int_equal(pthread_create(&users[i].thread, NULL,
+				     take_and_give, &users[i]),
+		    0);
+	}
+	for (int i = 0; i < USERS; i++) {
+		assert_int_equal(pthread_join(users[i].thread, NULL), 0);
+		assert_false(users[i].too_many);
+	}
+	assert_int_equal(used(f), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -383,6 +625,11 @@ int main(void)
 	    TEST(nameless),
 	    TEST(no_blocks_left),
 	    TEST(no_room),
+	    TEST(limited),
+	    TEST(failed_is_not_counted),
+	    TEST(spare_tenth),
+	    TEST(two_users),
+	    TEST(threads),
 	};
 
 	scratch_watchdog();

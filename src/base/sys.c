@@ -4,6 +4,7 @@
 #include "base/sys.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
@@ -160,4 +161,19 @@ void still_sys_sleep_ns(int64_t ns)
 
 	if (ns > 0)
 		nanosleep(&ts, NULL);
+}
+
+int still_sys_thread_start(pthread_t *ret, void *(*run)(void *), void *arg)
+{
+	sigset_t all;
+	sigset_t before;
+	int rc;
+
+	sigfillset(&all);
+	rc = pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (rc != 0)
+		return rc;
+	rc = pthread_create(ret, NULL, run, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
 }

@@ -12,6 +12,7 @@
 #ifndef STILL_BASE_SYS_H
 #define STILL_BASE_SYS_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -61,6 +62,10 @@ int64_t still_sys_monotonic_ns(void);
 
 /* Sleep; returns early when a signal arrives. */
 void still_sys_sleep_ns(int64_t ns);
+
+/* A thread that no signal is delivered to: they are the program's. 0 or the
+ * errno. */
+int still_sys_thread_start(pthread_t *ret, void *(*run)(void *), void *arg);
 
 #define STILL_NS_PER_S INT64_C(1000000000)
 

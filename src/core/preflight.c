@@ -369,9 +369,12 @@ int still_preflight_engine(const struct still_engine *engine,
     const char *source, const struct still_options *options,
     struct still_preflight *ret, struct still_error *err)
 {
-	struct trial trial = {.options = options, .preflight = ret};
+	/* What a trial freezes is let go at once: nothing is worth a copy. */
+	struct still_options own = *options;
+	struct trial trial = {.options = &own, .preflight = ret};
 	int rc;
 
+	own.pin = STILL_PIN_MODE_HOLD;
 	memset(ret, 0, sizeof(*ret));
 	ret->source = strdup(source);
 	if (!ret->source)

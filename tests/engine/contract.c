@@ -394,6 +394,7 @@ struct context {
 	struct still_snapshot snapshot; /* while frozen */
 	atomic_bool cancel;
 	atomic_uint n_warnings;
+	struct still_spool_dir spool;
 };
 
 static void warn(
@@ -422,13 +423,13 @@ static int attach(const struct fixture *fixture, const char *path,
 
 static int try_freeze(struct context *c, struct still_error *err)
 {
-	struct still_spool_dir spool = {.path = c->source.dir};
 	struct still_freeze_request request = {
-	    &c->cancel, {warn, c}, still_spool_of(&spool)};
+	    &c->cancel, {warn, c}, still_spool_of(&c->spool)};
 	struct still_description d;
 	struct still_builder builder;
 	int rc;
 
+	c->spool.path = c->source.dir;
 	still_engine_describe(c->instance, &d);
 	assert_int_equal(
 	    still_builder_init(&builder, d.dir_mode, d.uid, d.gid, err), 0);
@@ -860,10 +861,14 @@ static void never_takes_one_for_another(struct context *c)
 	}
 }
 
+/* Of one database, while it is frozen. */
+#define FDS_MAX 10
+
 static void leaks_no_descriptor(struct context *c)
 {
 	unsigned thawed = scratch_count_fds();
-	unsigned frozen = 0;
+	unsigned most = thawed +
+	    FDS_MAX * (unsigned) c->source.fixture->n_databases;
 
 	for (int i = 0; i < 20; i++) {
 		uint8_t **all;
@@ -871,9 +876,8 @@ static void leaks_no_descriptor(struct context *c)
 		freeze(c);
 		all = read_all(c);
 		free_all(c, all);
-		if (i == 0)
-			frozen = scratch_count_fds();
-		assert_int_equal(scratch_count_fds(), frozen);
+		/* An engine may let go of some meanwhile. */
+		assert_true(scratch_count_fds() <= most);
 		thaw(c);
 		assert_int_equal(scratch_count_fds(), thawed);
 	}

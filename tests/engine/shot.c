@@ -25,7 +25,8 @@ struct still_engine_instance *shot_attach(
 	struct still_attach_options options = {
 	    .freeze_limit_ns = 20 * STILL_NS_PER_S,
 	    .stall_limit_ns = 10 * STILL_NS_PER_S,
-	    .databases_max = 100};
+	    .databases_max = 100,
+	    .pin = STILL_PIN_HOLD};
 	struct still_engine_instance *instance;
 
 	if (still_engine_attach(still_engine_find("sqlite", dir), dir, &options,
@@ -38,15 +39,15 @@ int shot_take(struct shot *shot, struct still_engine_instance *instance,
     const char *spool, struct still_error *err)
 {
 	atomic_bool cancel = false;
-	struct still_spool_dir dir = {.path = (char *) spool};
 	struct still_freeze_request request = {.cancel = &cancel,
 	    .observer = {warn, NULL},
-	    .spool = still_spool_of(&dir)};
+	    .spool = still_spool_of(&shot->spool)};
 	int rc = still_builder_init(&shot->builder, 0755, 0, 0, err);
 
 	if (rc < 0)
 		return rc;
 	shot->instance = instance;
+	shot->spool = (struct still_spool_dir){.path = (char *) spool};
 	rc = still_engine_freeze(instance, &request, &shot->builder, err);
 	if (rc == 0) {
 		rc = still_builder_finish(&shot->builder, strdup("{}"), 2, 0, 0,

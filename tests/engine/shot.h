@@ -9,10 +9,12 @@
 #include <stddef.h>
 
 #include "core/snapshot.h"
+#include "core/spool.h"
 #include "engines/engine.h"
 
 struct shot {
 	struct still_engine_instance *instance;
+	struct still_spool_dir spool;
 	struct still_builder builder; /* what the freeze said of itself */
 	struct still_snapshot snapshot;
 };

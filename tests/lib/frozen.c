@@ -35,15 +35,18 @@ void frozen_open(struct frozen *frozen, const char *dir)
 	frozen->root_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(frozen->root_fd >= 0);
 	frozen->spool.path = (char *) dir;
-	frozen->image.pin.slot = -1;
+	frozen->spool_ops = still_spool_of(&frozen->spool);
+	frozen->image.pin.hold.slot = -1;
 	frozen->image.private.fd = -1;
+	frozen->image.saved.fd = -1;
 }
 
 void frozen_release(struct frozen *frozen)
 {
 	sqlite_image_release(&frozen->image);
-	frozen->image.pin.slot = -1;
+	frozen->image.pin.hold.slot = -1;
 	frozen->image.private.fd = -1;
+	frozen->image.saved.fd = -1;
 	assert_int_equal(sqlite_files_open_count(), 0);
 }
 
@@ -55,7 +58,6 @@ void frozen_close(struct frozen *frozen)
 
 void frozen_take(struct frozen *frozen, const char *name)
 {
-	struct still_spool spool = still_spool_of(&frozen->spool);
 	struct sqlite_image_request request = {
 	    .pin =
 		{
@@ -66,7 +68,7 @@ void frozen_take(struct frozen *frozen, const char *name)
 		    .limit_ns = LONG_NS,
 		},
 	    .observer = {warn, frozen},
-	    .spool = &spool,
+	    .spool = &frozen->spool_ops,
 	};
 	struct sqlite_cut_request cut_request = {
 	    &frozen->cancel, LONG_NS, LONG_NS};

@@ -13,6 +13,7 @@ struct frozen {
 	const char *dir;
 	int root_fd;
 	struct still_spool_dir spool;
+	struct still_spool spool_ops;
 	atomic_bool cancel;
 	atomic_bool lost;
 	struct sqlite_image image;

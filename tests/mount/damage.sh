@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Damage in the log: proven intact, damaged in one way, then the exact result.
+# Damage in the log: proven intact, damaged in one way, then the exact result. Under
+# a held pin, because what is damaged afterwards would have been copied by then.
 . "$(dirname "$0")/../lib/mount.sh"
 
 db=$src/app.db
@@ -38,7 +39,7 @@ teardown() {
 }
 
 intact() {
-	start_fs
+	start_fs "$src" -o pin=hold
 	cp -r "$mnt/backup" "$tmp/intact" || fail "cp before the damage"
 	check_set "$tmp/intact"
 	stop_fs COPIED
@@ -65,7 +66,7 @@ ok "the set is intact before any damage"
 # offset in the frame: page data, page number, salts, stored checksum
 for offset in 1000 24 4119 19 22 9; do
 	"$WAL" flip "$db" "$frame" $offset
-	start_fs
+	start_fs "$src" -o pin=hold
 	ls "$mnt/backup/data" >/dev/null || fail "the rest cannot be listed"
 	bad=$("$PEEK" bad "$image" 4096)
 	[ "$bad" = "$page" ] || fail "offset $offset: bad pages '$bad', not $page"
@@ -75,14 +76,14 @@ for offset in 1000 24 4119 19 22 9; do
 done
 
 "$WAL" flip "$db" "$frame" 2
-start_fs
+start_fs "$src" -o pin=hold
 [ "$("$PEEK" bad "$image" 4096 | wc -l)" -gt 50 ] || fail "pages were believed"
 doomed "log frame $frame of \`app.db-wal\`: checksum mismatch"
 "$WAL" flip "$db" "$frame" 2
 ok "a page number that cannot be believed: EIO for the whole database"
 
 for offset in 2000 1 9 20; do
-	start_fs
+	start_fs "$src" -o pin=hold
 	ls "$mnt/backup" >/dev/null
 	"$WAL" flip "$db" "$frame" $offset
 	bad=$("$PEEK" bad "$image" 4096)
@@ -92,7 +93,7 @@ for offset in 2000 1 9 20; do
 	ok "a bit at $offset flipped after the freeze: EIO for page $page, and no seal"
 done
 
-start_fs
+start_fs "$src" -o pin=hold
 ls "$mnt/backup" >/dev/null
 "$WAL" flip "$db" "$frame" 2000
 cat "$mnt/$seal" >/dev/null 2>&1 && fail "the seal was given out"
@@ -108,7 +109,7 @@ while ! "$WAL" superseded "$db" $old; do
 	[ $old -lt "$last" ] || fail "no superseded frame"
 done
 "$WAL" flip "$db" $old 1000
-start_fs
+start_fs "$src" -o pin=hold
 [ -z "$("$PEEK" bad "$image" 4096)" ] || fail "a page is bad that is not needed"
 doomed "log frame $old of \`app.db-wal\`: checksum mismatch"
 "$WAL" flip "$db" $old 1000
@@ -119,7 +120,7 @@ for where in "1 1000" "$backfilled 1000" "$backfilled 20" "2 3"; do
 	set -- $where
 	"$WAL" flip "$db" "$1" "$2"
 	rm -rf "$tmp/copy"
-	start_fs
+	start_fs "$src" -o pin=hold
 	cp -r "$mnt/backup" "$tmp/copy" || fail "cp with damage outside"
 	stop_fs COPIED
 	check_set "$tmp/copy"
@@ -130,7 +131,7 @@ ok "a bit flipped before nBackfill has no effect"
 
 # And what was committed after the freeze.
 rm -rf "$tmp/copy"
-start_fs
+start_fs "$src" -o pin=hold
 ls "$mnt/backup" >/dev/null
 app "INSERT INTO t(b) VALUES('after the freeze');"
 eval "$("$WAL" info "$db" | sed 's/ last=/ newest=/')"
@@ -164,7 +165,7 @@ build_whole
 rm -rf "$tmp/intact"
 intact
 printf '\001' | dd of="$db-wal" bs=1 seek=14 conv=notrunc 2>/dev/null
-start_fs
+start_fs "$src" -o pin=hold
 doomed "log header of \`app.db-wal\`: checksum mismatch"
 ok "the header of a log that is needed from its first frame: named, no seal"
 close_app
@@ -178,7 +179,7 @@ size=$(stat -c %s "$db-wal")
 # Not the end, where page 1 is: without it SQLite itself refuses.
 dd if=/dev/zero of="$db-wal" bs=4096 seek=$((size / 4096 / 10)) \
 	count=$((size / 4096 / 2)) conv=notrunc 2>/dev/null
-start_fs
+start_fs "$src" -o pin=hold
 timeout 10 ls "$mnt/backup" >/dev/null || fail "a bad log takes for ever"
 doomed "log frame"
 ok "a log with $((size / 4096 / 2)) pages of zeros in it: told in time"
@@ -189,7 +190,7 @@ build
 rm -rf "$tmp/intact"
 intact
 truncate -s -5000 "$db-wal"
-start_fs
+start_fs "$src" -o pin=hold
 doomed "log frame"
 ok "a log that ends too early: no seal"
 teardown
@@ -201,7 +202,7 @@ make_db "$src/other.db" 4096 20
 rm -rf "$tmp/intact"
 intact
 truncate -s -4096 "$db"
-start_fs
+start_fs "$src" -o pin=hold
 cp -r "$mnt/backup" "$tmp/short" 2>"$tmp/err" && fail "a truncated database"
 grep -q 'data/app.db.*Input/output error' "$tmp/err" || fail "$(cat "$tmp/err")"
 [ "$("$PEEK" bad "$image" 4096 | wc -l)" = "$(($(stat -c %s "$db") / 4096))" ] ||

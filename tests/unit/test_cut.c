@@ -293,7 +293,7 @@ static void wal_databases(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		assert_false(slot_is_held(f, f->names[i], WRITE_SLOT));
 		assert_true(some_read_slot_is_held(f, f->names[i]));
-		assert_true(f->images[i].pin.slot > 0);
+		assert_true(f->images[i].pin.hold.slot > 0);
 		assert_true(sqlite_image_is_pinned(&f->images[i]));
 		assert_true(f->images[i].frozen_at_ns >= f->cut.first_ns);
 		assert_true(f->images[i].frozen_at_ns <= f->cut.last_ns);
@@ -784,15 +784,15 @@ static void slots_are_taken(void **state)
 	open_images(f);
 	cut(f);
 	/* An older mark of the same log protects, too. */
-	assert_true(f->images[0].pin.slot > 0);
+	assert_true(f->images[0].pin.hold.slot > 0);
 	assert_true(
-	    f->images[0].pin.slot_mark < f->images[0].pin.header.max_frame);
+	    f->images[0].pin.hold.mark < f->images[0].pin.header.max_frame);
 	for (int i = 0; i < 4; i++)
 		app_close(readers[i]);
 	app_sql(f->apps[0], "UPDATE t SET n = 10");
 	assert_int_equal(
 	    atoi(app_sql(f->apps[0], "PRAGMA wal_checkpoint(PASSIVE)")),
-	    f->images[0].pin.slot_mark);
+	    f->images[0].pin.hold.mark);
 	ask(f, 0, "SELECT n FROM t", "9");
 	assert_int_equal(
 	    sqlite_pin_check(&f->images[0].pin, f->root_fd, &log_bytes, NULL),
@@ -816,7 +816,7 @@ static void no_slot_is_to_be_had(void **state)
 	assert_true(app_lock_bytes(
 	    hog, scratch_path(f->dir, "a.db-shm"), READ_SLOT(1), 4));
 	cut(f);
-	assert_int_equal(f->images[0].pin.slot, -1);
+	assert_int_equal(f->images[0].pin.hold.slot, -1);
 	assert_true(f->images[0].pin.reader.in_transaction);
 	assert_true(slot_is_held(f, "a.db", READ_SLOT(0)));
 	app_close(hog);
@@ -981,6 +981,7 @@ static void engine_looks_again(void **state)
 	    .freeze_limit_ns = LONG_NS,
 	    .stall_limit_ns = LONG_NS,
 	    .databases_max = 10,
+	    .pin = STILL_PIN_HOLD,
 	};
 	struct still_freeze_request request = {
 	    &f->cancel, {warn, f}, f->spool_ops};
@@ -1032,6 +1033,7 @@ static void log_cannot_be_read(void **state)
 	    .freeze_limit_ns = LONG_NS,
 	    .stall_limit_ns = LONG_NS,
 	    .databases_max = 10,
+	    .pin = STILL_PIN_HOLD,
 	};
 	struct still_freeze_request request = {
 	    &f->cancel, {warn, f}, f->spool_ops};

@@ -253,7 +253,7 @@ static void close_log(struct fixture *f, const char *name)
 	}
 }
 
-static uint64_t digest_of(const struct sqlite_image *image)
+static uint64_t digest_of(struct sqlite_image *image)
 {
 	uint64_t size = sqlite_image_bytes(image);
 	uint8_t *data = malloc((size_t) size + 1);

@@ -94,8 +94,9 @@ static int setup(void **state)
 		frame++;
 	}
 	f->image.rel = strdup("a.db");
-	f->image.pin.slot = -1;
+	f->image.pin.hold.slot = -1;
 	f->image.private.fd = -1;
+	f->image.saved.fd = -1;
 	f->image.page_size_bytes = PAGE;
 	f->image.n_pages = N_PAGES;
 	f->image.observer = (struct still_observer){warn, f};

@@ -170,7 +170,7 @@ static int read_page(
  * and that one for this reason. */
 static void all_but(struct fixture *f, uint32_t bad, const char *why)
 {
-	const struct sqlite_image *image = &f->frozen.image;
+	struct sqlite_image *image = &f->frozen.image;
 	struct still_error err = STILL_ERROR_INIT;
 	uint8_t data[3 * PAGE];
 	char words[128];

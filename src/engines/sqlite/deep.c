@@ -11,7 +11,7 @@
 #define STEPS_PER_LOOK 10000
 
 struct deep {
-	const struct sqlite_image *image;
+	struct sqlite_image *image;
 	const atomic_bool *cancel;
 	struct still_error failure; /* the first of a read */
 };

@@ -8,6 +8,11 @@
  * (at 2^30) is never written by anybody: where the file ends before it, it is
  * zeros, as for every reader of the format.
  *
+ * A page that was saved (saved.h) is read from the spool, wherever else it stood.
+ * Once the pin has seen the whole log in the file, the log is not looked at any
+ * more (`flat`): what was written since was saved before. Whoever changes where
+ * a page is to be found drains the readers before the old place is let go.
+ *
  * A database with a rollback journal is read from its private copy.
  *
  * CHECKSUM VFS. A database that reserves 8 bytes at the end of each page may
@@ -28,12 +33,14 @@
 #ifndef SQLITE_IMAGE_H
 #define SQLITE_IMAGE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "engines/sqlite/pin.h"
 #include "engines/sqlite/private.h"
+#include "engines/sqlite/saved.h"
 #include "engines/sqlite/walmap.h"
 
 /* How deep its structure was looked at (deep.h). */
@@ -44,11 +51,16 @@ enum sqlite_depth {
 };
 
 struct sqlite_image {
-	char *rel; /* owned; below the source's directory */
+	char *rel;      /* owned; below the source's directory */
+	char *identity; /* owned; of the moment (identity.h); NULL: none */
 	struct stat st;
 	struct sqlite_pin pin;         /* WAL mode; else until it is copied */
 	struct sqlite_private private; /* rollback journal */
 	struct sqlite_walmap map;
+	struct sqlite_saved saved; /* what need not be where it was any more */
+	atomic_bool flat;     /* of what is not saved, no page needs the log */
+	pthread_rwlock_t use; /* read: from the look where a page is
+					until it is read */
 	struct sqlite_header header; /* page 1 as of the pin */
 	int64_t frozen_at_ns;        /* CLOCK_REALTIME */
 	uint32_t page_size_bytes;
@@ -58,9 +70,12 @@ struct sqlite_image {
 	struct still_error refusal; /* why it is not frozen; code 0: it is */
 	unsigned n_refusals;        /* how often in a row the cut heard it */
 	struct still_error damage;  /* found at the freeze; code 0: none */
-	struct still_observer observer; /* set by the opening */
-	const atomic_bool *lost; /* raised when the pin is no longer whole;
-				    borrowed from the instance */
+	struct still_observer observer;  /* set by the opening */
+	const struct still_spool *spool; /* likewise; borrowed, until release */
+	atomic_bool *lost; /* raised when a pin is no longer whole; borrowed
+			      from the instance */
+	bool released;     /* nothing of it is held any more: all is saved, or
+			      it is lost. The governor's */
 };
 
 struct sqlite_image_request {
@@ -94,8 +109,29 @@ int sqlite_image_settle(struct sqlite_image *image, const atomic_bool *cancel,
     struct still_error *err);
 
 /* As still_read_fn, for a range inside the image. */
-int sqlite_image_read(const struct sqlite_image *image, uint64_t off_bytes,
+int sqlite_image_read(struct sqlite_image *image, uint64_t off_bytes,
     void *data, size_t len, struct still_error *err);
+
+/* Have a place in the spool for pages that are saved; once. Errors as
+ * sqlite_saved_open(). Any thread. */
+int sqlite_image_prepare_saved(
+    struct sqlite_image *image, struct still_error *err);
+
+/* Wait until nobody reads from a place that he looked up before: an order
+ * between what was marked as saved, and what may be overwritten from now on. */
+void sqlite_image_drain(struct sqlite_image *image);
+
+/* Bytes of the database file, or of its private copy, as they are. Any thread,
+ * while the pin is held. */
+int sqlite_image_read_stored(const struct sqlite_image *image,
+    uint64_t off_bytes, uint8_t *data, size_t len, struct still_error *err);
+
+/* The descriptor behind it. */
+int sqlite_image_fd(const struct sqlite_image *image);
+
+/* CORRUPT, of a page. */
+int sqlite_image_damaged(const struct sqlite_image *image, uint32_t page,
+    struct still_error *err, const char *why);
 
 /* What it is listed with: one that is refused is never empty, because an empty
  * file would never be read, and so never fail. */

@@ -42,22 +42,22 @@ static sqlite3_file *lock_file(const struct sqlite_pin *pin)
 	return pin->carrier.file ? pin->carrier.file : pin->reader.file;
 }
 
-static int shm_lock(struct sqlite_pin *pin, int which, int flags)
+bool sqlite_pin_lock(struct sqlite_pin *pin, int which, int flags)
 {
 	sqlite3_file *file = lock_file(pin);
 
-	return file->pMethods->xShmLock(file, which, 1, flags);
+	return file->pMethods->xShmLock(file, which, 1, flags) == SQLITE_OK;
 }
 
 static bool lock_slot(struct sqlite_pin *pin, int slot, int mode)
 {
-	return shm_lock(pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_LOCK | mode) ==
-	    SQLITE_OK;
+	return sqlite_pin_lock(
+	    pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_LOCK | mode);
 }
 
 static void unlock_slot(struct sqlite_pin *pin, int slot, int mode)
 {
-	shm_lock(pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_UNLOCK | mode);
+	sqlite_pin_lock(pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_UNLOCK | mode);
 }
 
 /* ---- opening ----------------------------------------------------------- */
@@ -101,8 +101,8 @@ static enum verdict settle(struct sqlite_pin *pin, int slot, uint32_t mark)
 		return MOVED;
 	if (sqlite_index_mark(pin->index, slot) == mark &&
 	    header_is_still(pin)) {
-		pin->slot = slot;
-		pin->slot_mark = mark;
+		pin->hold.slot = slot;
+		pin->hold.mark = mark;
 		return FROZEN;
 	}
 	unlock_slot(pin, slot, SQLITE_SHM_SHARED);
@@ -192,20 +192,21 @@ static int attempt(
 		if (pin->backfill == pin->header.max_frame)
 			rc = promote(pin, ret_verdict, err);
 	}
-	if (rc < 0 || *ret_verdict == MOVED || pin->slot >= 0)
+	if (rc < 0 || *ret_verdict == MOVED || pin->hold.slot >= 0)
 		sqlite_handle_end(&pin->reader);
 	return rc;
 }
 
 bool sqlite_pin_hold(struct sqlite_pin *pin)
 {
-	return shm_lock(pin, SQLITE_LOCK_WRITE,
-		   SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) == SQLITE_OK;
+	return sqlite_pin_lock(
+	    pin, SQLITE_LOCK_WRITE, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED);
 }
 
 void sqlite_pin_let_go(struct sqlite_pin *pin)
 {
-	shm_lock(pin, SQLITE_LOCK_WRITE, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
+	sqlite_pin_lock(
+	    pin, SQLITE_LOCK_WRITE, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
 }
 
 /* Hold the writers off for one attempt; they wait in their busy handlers. */
@@ -257,6 +258,13 @@ static int freeze(struct sqlite_pin *pin, int64_t limit_ns,
 	return rc;
 }
 
+/* The pin stands at the moment. */
+static void settle_hold(struct sqlite_pin *pin)
+{
+	pin->hold.header = pin->header;
+	pin->hold.backfill = pin->backfill;
+}
+
 int sqlite_pin_take(struct sqlite_pin *pin, int64_t limit_ns,
     const atomic_bool *cancel, struct still_error *err)
 {
@@ -264,8 +272,9 @@ int sqlite_pin_take(struct sqlite_pin *pin, int64_t limit_ns,
 
 	if (rc < 0)
 		return rc;
+	settle_hold(pin);
 	/* Only one of the two carries the pin. */
-	if (pin->slot >= 0)
+	if (pin->hold.slot >= 0)
 		sqlite_handle_close(&pin->reader);
 	else
 		sqlite_handle_close(&pin->carrier);
@@ -285,7 +294,7 @@ int sqlite_pin_fix(
 	if (!sqlite_index_read(pin->index, &pin->header) ||
 	    take_slot(pin) == MOVED)
 		return 0;
-	if (pin->slot < 0) {
+	if (pin->hold.slot < 0) {
 		/* But for read lock 0 SQLite would wait for a slot, seconds. */
 		if (sqlite_index_backfill(pin->index) < pin->header.max_frame)
 			return 0;
@@ -303,6 +312,7 @@ int sqlite_pin_fix(
 	pin->backfill = sqlite_index_backfill(pin->index);
 	pin->frozen_at_ns = still_sys_now_ns();
 	*ret_fixed = pin->backfill <= pin->header.max_frame;
+	settle_hold(pin);
 	if (!*ret_fixed)
 		sqlite_pin_drop(pin);
 	return 0;
@@ -310,9 +320,9 @@ int sqlite_pin_fix(
 
 void sqlite_pin_drop(struct sqlite_pin *pin)
 {
-	if (pin->slot >= 0)
-		unlock_slot(pin, pin->slot, SQLITE_SHM_SHARED);
-	pin->slot = -1;
+	if (pin->hold.slot >= 0)
+		unlock_slot(pin, pin->hold.slot, SQLITE_SHM_SHARED);
+	pin->hold.slot = -1;
 	sqlite_handle_end(&pin->reader);
 }
 
@@ -358,7 +368,7 @@ int sqlite_pin_open(struct sqlite_pin *pin,
 	int rc;
 
 	memset(pin, 0, sizeof(*pin));
-	pin->slot = -1;
+	pin->hold.slot = -1;
 	pin->target.rel = request->rel;
 	pin->target.cancel = request->cancel;
 	pin->target.busy_ms = BUSY_TIMEOUT_MS;
@@ -411,6 +421,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 int sqlite_pin_check(const struct sqlite_pin *pin, int root_fd,
     uint64_t *ret_log_bytes, struct still_error *err)
 {
+	const struct sqlite_hold *hold = &pin->hold;
 	const char *why = NULL;
 	struct sqlite_index_header now;
 	struct stat st;
@@ -424,14 +435,13 @@ int sqlite_pin_check(const struct sqlite_pin *pin, int root_fd,
 		0 ||
 	    !same_file(&st, &pin->wal_st))
 		why = "its -wal file was removed or replaced";
-	else if (pin->slot >= 0 &&
-	    sqlite_index_mark(pin->index, pin->slot) != pin->slot_mark)
+	else if (hold->slot > 0 &&
+	    sqlite_index_mark(pin->index, hold->slot) != hold->mark)
 		why = "its read mark was overwritten";
-	/* An empty log gets its salts with its first frame, and read lock 0
-	 * lets a log that is whole in the file be restarted. */
-	else if ((pin->slot >= 0 || pin->backfill < pin->header.max_frame) &&
-	    pin->header.max_frame > 0 && sqlite_index_read(pin->index, &now) &&
-	    memcmp(now.salts, pin->header.salts, sizeof(now.salts)) != 0)
+	/* An empty log gets its salts with its first frame. */
+	else if (!sqlite_hold_lets_restart(hold) &&
+	    hold->header.max_frame > 0 && sqlite_index_read(pin->index, &now) &&
+	    memcmp(now.salts, hold->header.salts, sizeof(now.salts)) != 0)
 		why = "its log was restarted";
 	if (!why) {
 		*ret_log_bytes = (uint64_t) st.st_size;
@@ -448,13 +458,14 @@ void sqlite_pin_release(struct sqlite_pin *pin)
 {
 	/* SQLite forgets the locks of a connection that closes while another
 	 * one shares the file, so ours are given back by hand. */
-	if (pin->slot >= 0 && lock_file(pin))
-		unlock_slot(pin, pin->slot, SQLITE_SHM_SHARED);
+	if (pin->hold.slot >= 0 && lock_file(pin))
+		unlock_slot(pin, pin->hold.slot, SQLITE_SHM_SHARED);
 	sqlite_handle_close(&pin->carrier);
 	sqlite_handle_close(&pin->reader);
+	sqlite_file_close(pin->shm);
 	sqlite_file_close(pin->wal);
 	sqlite_file_close(pin->db);
 	free(pin->target.path);
 	memset(pin, 0, sizeof(*pin));
-	pin->slot = -1;
+	pin->hold.slot = -1;
 }

@@ -60,6 +60,27 @@
 #include "engines/sqlite/format.h"
 #include "engines/sqlite/handle.h"
 
+/* A read lock, and the commit that it stands at. */
+struct sqlite_hold {
+	int slot;      /* the read slot locked by us; -1: the reader's
+			  transaction is the lock */
+	uint32_t mark; /* of a slot but 0, which has none */
+	struct sqlite_index_header header;
+	uint32_t backfill;
+};
+
+/* Has all of the log been in the database file when it was taken? */
+static inline bool sqlite_hold_is_full(const struct sqlite_hold *hold)
+{
+	return hold->backfill == hold->header.max_frame;
+}
+
+/* May the log begin anew under it? Read lock 0 lets it. */
+static inline bool sqlite_hold_lets_restart(const struct sqlite_hold *hold)
+{
+	return hold->slot == 0 || (hold->slot < 0 && sqlite_hold_is_full(hold));
+}
+
 struct sqlite_pin {
 	struct sqlite_target target; /* its path is owned */
 	enum sqlite_log log;         /* as of the opening */
@@ -67,6 +88,7 @@ struct sqlite_pin {
 	struct sqlite_file *db; /* held from before the connection is opened
 				    until after it is closed */
 	struct sqlite_file *wal;
+	struct sqlite_file *shm; /* NULL until sqlite_hop_prepare() */
 	struct stat wal_st;
 	struct stat shm_st;
 
@@ -75,13 +97,14 @@ struct sqlite_pin {
 	struct sqlite_handle carrier; /* locks a slot where the reader has a
 					 transaction meanwhile */
 	volatile uint32_t *index;     /* block 0 of the wal-index, mapped */
-	int slot;                     /* the read slot locked by us, or -1 */
-	uint32_t slot_mark;           /* its mark */
 	int64_t frozen_at_ns;         /* CLOCK_REALTIME of the moment */
 	unsigned tries;               /* of the optimistic freeze */
 
-	struct sqlite_index_header header; /* h2; constant once frozen */
+	/* The moment; constant once frozen. */
+	struct sqlite_index_header header; /* h2 */
 	uint32_t backfill;                 /* b */
+
+	struct sqlite_hold hold; /* where the pin stands by now (hop.h) */
 };
 
 struct sqlite_pin_request {
@@ -126,6 +149,10 @@ int sqlite_pin_refresh(struct sqlite_pin *pin, struct still_error *err);
 
 /* NOTFOUND: the journal mode is not the one that was seen at the opening. */
 int sqlite_pin_switched(const struct sqlite_pin *pin, struct still_error *err);
+
+/* Lock or unlock slot `which` (SQLITE_LOCK_READ(i) ...), as SQLite's xShmLock()
+ * does, for the connection whose slot locks are ours. */
+bool sqlite_pin_lock(struct sqlite_pin *pin, int which, int flags);
 
 /* The page number that the wal-index has for `frame`, or 0 when it cannot be
  * read. Only frames in (backfill, max_frame]. */

@@ -5,8 +5,8 @@
  * discover finds the databases, files owns every descriptor, pin fixes one
  * commit, cut one moment over all of them, private copies what cannot be
  * pinned, walmap proves the part of the log that belongs to the moment, image
- * serves its bytes, deep lets SQLite check them; this file is the engine
- * contract over them.
+ * serves its bytes, deep lets SQLite check them, governor moves the pins on, and
+ * completes the images in the spool; this file is the engine contract over them.
  */
 #include "config.h"
 
@@ -24,6 +24,7 @@
 #include "engines/sqlite/describe.h"
 #include "engines/sqlite/discover.h"
 #include "engines/sqlite/files.h"
+#include "engines/sqlite/governor.h"
 #include "engines/sqlite/identity.h"
 #include "engines/sqlite/image.h"
 
@@ -31,8 +32,9 @@
 #define FREEZE_LOOKS 5
 
 /* What a pinned database holds open: two of ours (database, log), three of
- * SQLite's (and the wal-index). While it is frozen alone, three more. */
-#define FDS_PER_DATABASE 5
+ * SQLite's (and the wal-index), one in the spool. While it is frozen alone, or
+ * its pin moved, four more. */
+#define FDS_PER_DATABASE 6
 #define FDS_SPARE 64
 
 struct instance {
@@ -44,6 +46,9 @@ struct instance {
 
 	struct sqlite_image *images; /* NULL while not frozen */
 	size_t n_images;
+	struct still_spool spool; /* while frozen, as the next */
+	struct still_observer observer;
+	struct sqlite_governor *governor;
 	atomic_bool lost; /* raised by keep, lowered by freeze */
 };
 
@@ -130,6 +135,8 @@ static void sqlite_thaw(struct still_engine_instance *base)
 {
 	struct instance *instance = (struct instance *) base;
 
+	sqlite_governor_stop(instance->governor);
+	instance->governor = NULL;
 	/* The last first: that is where registries of open files look first. */
 	for (size_t i = instance->n_images; i > 0; i--)
 		sqlite_image_release(&instance->images[i - 1]);
@@ -207,7 +214,6 @@ static int hand_over(const struct instance *instance,
     struct sqlite_image *image, struct still_builder *builder,
     struct still_error *err)
 {
-	char identity[SQLITE_IDENTITY_BYTES];
 	char *path = still_path_join("data", image->rel);
 	struct still_file_spec spec = {
 	    .path = path,
@@ -221,9 +227,8 @@ static int hand_over(const struct instance *instance,
 
 	if (!path)
 		return still_error_nomem(err);
-	sqlite_warn_of_log(image);
-	if (!instance->options.force && sqlite_identity_of(image, identity))
-		spec.identity = identity;
+	if (!instance->options.force)
+		spec.identity = image->identity;
 	rc = still_builder_file(builder, &spec, err);
 	if (rc == 0)
 		rc = still_builder_database(
@@ -298,7 +303,7 @@ static int open_one(struct instance *instance,
 		    .limit_ns = instance->options.freeze_limit_ns,
 		},
 	    .observer = request->observer,
-	    .spool = &request->spool,
+	    .spool = &instance->spool,
 	};
 	struct still_error own = STILL_ERROR_INIT;
 	int rc;
@@ -373,6 +378,37 @@ static int settle_one(struct sqlite_image *image, enum sqlite_depth depth,
 	return rc;
 }
 
+/* What is looked at in the live files, while nobody has moved a pin on yet. */
+static int look_at_live(struct sqlite_image *image, struct still_error *err)
+{
+	char identity[SQLITE_IDENTITY_BYTES];
+
+	sqlite_warn_of_log(image);
+	if (!sqlite_identity_of(image, identity))
+		return 0;
+	image->identity = strdup(identity);
+	return image->identity ? 0 : still_error_nomem(err);
+}
+
+static int govern(struct instance *instance, struct still_error *err)
+{
+	struct sqlite_governor_request request = {
+	    .images = instance->images,
+	    .n_images = instance->n_images,
+	    .root_fd = instance->source.root_fd,
+	    .options = &instance->options,
+	    .observer = &instance->observer,
+	    .lost = &instance->lost,
+	};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
+		rc = look_at_live(&instance->images[i], err);
+	return rc < 0
+	    ? rc
+	    : sqlite_governor_start(&request, &instance->governor, err);
+}
+
 static int settle_all(struct instance *instance,
     const struct still_freeze_request *request, struct still_error *err)
 {
@@ -388,6 +424,9 @@ static int settle_all(struct instance *instance,
 	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
 		rc = settle_one(&instance->images[i], SQLITE_DEPTH_HEADER,
 		    request->cancel, err);
+	/* To look deeper takes long. */
+	if (rc == 0)
+		rc = govern(instance, err);
 	if (depth == SQLITE_DEPTH_HEADER)
 		return rc;
 	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
@@ -436,6 +475,8 @@ static int sqlite_freeze(struct still_engine_instance *base,
 
 	assert(!instance->images);
 	atomic_store(&instance->lost, false);
+	instance->spool = request->spool;
+	instance->observer = request->observer;
 	/* A database that vanishes between the look and the lock, or is another
 	 * one then, was replaced by its application: look again. */
 	for (int i = 0; i < FREEZE_LOOKS && rc == STILL_ERR_NOTFOUND; i++) {
@@ -461,25 +502,8 @@ static int sqlite_keep(struct still_engine_instance *base,
     struct still_held *ret_held, struct still_error *err)
 {
 	struct instance *instance = (struct instance *) base;
-	struct still_held held = {0};
 
-	for (size_t i = 0; i < instance->n_images; i++) {
-		const struct sqlite_image *image = &instance->images[i];
-		uint64_t log_bytes;
-		int rc;
-
-		if (!sqlite_image_is_pinned(image))
-			continue;
-		rc = sqlite_pin_check(
-		    &image->pin, instance->source.root_fd, &log_bytes, err);
-		if (rc < 0) {
-			atomic_store(&instance->lost, true);
-			return rc;
-		}
-		held.log_bytes += log_bytes;
-	}
-	*ret_held = held;
-	return 0;
+	return sqlite_governor_keep(instance->governor, ret_held, err);
 }
 
 const struct still_engine still_engine_sqlite = {

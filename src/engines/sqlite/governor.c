@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "engines/sqlite/governor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/sys.h"
+#include "engines/sqlite/complete.h"
+#include "engines/sqlite/hop.h"
+#include "engines/sqlite/index.h"
+#include "engines/sqlite/points.h"
+#include "engines/sqlite/tick.h"
+#include "engines/sqlite/watch.h"
+
+#define OPEN_BUSY_MS 20
+#define LOOK_NS (INT64_C(5) * 1000 * 1000)
+#define LOOK_SHARE 20 /* a look takes at most that part of a core */
+#define HOLD_LOOK_NS (STILL_NS_PER_S / 10)
+
+/* What is complete by then needs nothing that could hop. */
+#define PREPARE_NS (INT64_C(50) * 1000 * 1000)
+
+struct sqlite_governor {
+	struct sqlite_governor_request request;
+	struct still_attach_options options;
+	struct still_observer observer;
+	struct sqlite_watch *watches; /* owned; those that are pinned */
+	size_t n;
+	int64_t begun_ns;
+	bool ticked; /* a pin was to be moved, in this round */
+	atomic_bool stop;
+	atomic_uint_fast64_t grown_bytes;
+
+	struct sqlite_completion completion;
+	struct sqlite_image **to_copy; /* owned; the completion's */
+	bool completing;
+
+	pthread_t thread;
+	pthread_cond_t wake;
+	pthread_mutex_t
+	    lock; /* of the pins' holds while they change, and of: */
+	bool woken;
+	struct still_error lost; /* why the snapshot is; code 0: it is not */
+	uint64_t n_moves;
+	uint64_t n_let_by;
+	uint32_t n_pinned;
+	bool stuck_for_space;
+};
+
+/* ---- letting go ---------------------------------------------------------- */
+
+static bool is_lost(const struct sqlite_governor *governor)
+{
+	return atomic_load(governor->request.lost);
+}
+
+/* Remember why, and let every read fail from now on. */
+static void lose(
+    struct sqlite_governor *governor, const struct still_error *why)
+{
+	pthread_mutex_lock(&governor->lock);
+	if (!governor->lost.code)
+		still_error_copy(&governor->lost, why);
+	governor->woken = true;
+	pthread_cond_broadcast(&governor->wake);
+	pthread_mutex_unlock(&governor->lock);
+	atomic_store(governor->request.lost, true);
+}
+
+/* Nobody reads from the database any more. */
+static void release(
+    struct sqlite_governor *governor, struct sqlite_watch *watch)
+{
+	struct sqlite_image *image = watch->image;
+
+	if (image->released)
+		return;
+	sqlite_image_drain(image);
+	pthread_mutex_lock(&governor->lock);
+	image->released = true;
+	governor->n_pinned--;
+	sqlite_pin_release(&image->pin);
+	pthread_mutex_unlock(&governor->lock);
+}
+
+static void release_all(struct sqlite_governor *governor)
+{
+	for (size_t i = 0; i < governor->n; i++)
+		release(governor, &governor->watches[i]);
+}
+
+/* The image is whole in the spool, if its pin held to the end. */
+static void finish(struct sqlite_governor *governor, struct sqlite_watch *watch)
+{
+	struct still_error why = STILL_ERROR_INIT;
+	uint64_t log_bytes;
+
+	SQLITE_POINT(SQLITE_POINT_COMPLETE, watch->image);
+	if (sqlite_pin_check(&watch->image->pin, governor->request.root_fd,
+		&log_bytes, &why) < 0)
+		lose(governor, &why);
+	else
+		release(governor, watch);
+	still_error_clear(&why);
+}
+
+/* ---- one look ------------------------------------------------------------ */
+
+static void complain(struct sqlite_governor *governor,
+    struct sqlite_watch *watch, const struct still_error *what)
+{
+	const char *text = still_error_msg(what);
+
+	if (watch->complaint && strcmp(watch->complaint, text) == 0)
+		return;
+	free(watch->complaint);
+	watch->complaint = strdup(text);
+	governor->observer.warn(governor->observer.arg,
+	    what->code == STILL_ERR_NOSPACE ? "spool-full" : "pin-stuck",
+	    watch->image->rel, text);
+}
+
+static int prepare(struct sqlite_governor *governor, struct sqlite_watch *watch,
+    struct still_error *err)
+{
+	int rc;
+
+	if (watch->prepared)
+		return 0;
+	rc = sqlite_hop_prepare(
+	    &watch->image->pin, governor->request.root_fd, err);
+	watch->prepared = rc == 0;
+	return rc;
+}
+
+static int move(struct sqlite_governor *governor, struct sqlite_watch *watch,
+    bool *ret_moved, struct still_error *err)
+{
+	struct sqlite_tick tick = {
+	    .image = watch->image,
+	    .observer = &governor->observer,
+	    .cancel = &governor->stop,
+	    .avoid = watch->avoid,
+	    .lock = &governor->lock,
+	};
+	int rc = sqlite_image_prepare_saved(watch->image, err);
+
+	*ret_moved = false;
+	return rc < 0 ? rc : sqlite_tick(&tick, ret_moved, err);
+}
+
+static void note_move(struct sqlite_governor *governor,
+    struct sqlite_watch *watch, enum sqlite_reason reason)
+{
+	bool let_by = sqlite_watch_moved(
+	    watch, reason, still_sys_monotonic_ns());
+
+	pthread_mutex_lock(&governor->lock);
+	governor->n_moves++;
+	governor->n_let_by += let_by;
+	governor->stuck_for_space = false;
+	pthread_mutex_unlock(&governor->lock);
+}
+
+static void note_failure(struct sqlite_governor *governor,
+    struct sqlite_watch *watch, const struct still_error *what)
+{
+	sqlite_watch_failed(watch, still_sys_monotonic_ns());
+	if (what->code == STILL_ERR_LOST)
+		lose(governor, what);
+	else if (what->code && what->code != STILL_ERR_CANCELLED)
+		complain(governor, watch, what);
+	if (what->code != STILL_ERR_NOSPACE)
+		return;
+	pthread_mutex_lock(&governor->lock);
+	governor->stuck_for_space = true;
+	pthread_mutex_unlock(&governor->lock);
+}
+
+/* By how much its log is longer than at the freeze. */
+static uint64_t growth(
+    const struct sqlite_image *image, const struct sqlite_sight *sight)
+{
+	uint32_t before = image->pin.header.max_frame;
+
+	if (!sight->whole || sight->header.max_frame <= before)
+		return 0;
+	return (uint64_t) (sight->header.max_frame - before) *
+	    (SQLITE_FRAME_HEADER_BYTES + image->page_size_bytes);
+}
+
+static void try_to_move(struct sqlite_governor *governor,
+    struct sqlite_watch *watch, enum sqlite_reason reason)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	bool moved = false;
+	int rc = prepare(governor, watch, &err);
+
+	governor->ticked = true;
+	if (rc == 0)
+		rc = move(governor, watch, &moved, &err);
+	if (moved)
+		note_move(governor, watch, reason);
+	else
+		note_failure(governor, watch, &err);
+	still_error_clear(&err);
+}
+
+/* Returns how much its log has grown. */
+static uint64_t look(
+    struct sqlite_governor *governor, struct sqlite_watch *watch)
+{
+	int64_t now_ns = still_sys_monotonic_ns();
+	struct sqlite_sight sight;
+	enum sqlite_reason reason;
+	uint64_t grown;
+
+	if (atomic_load(&watch->copied)) {
+		finish(governor, watch);
+		return 0;
+	}
+	sqlite_watch_look(watch, &sight);
+	grown = growth(watch->image, &sight);
+	reason = sqlite_watch_judge(
+	    watch, &sight, governor->options.pin_limit_ns, now_ns);
+	if (governor->options.pin == STILL_PIN_HOLD)
+		return grown;
+	/* To see who waits, too. That it fails is told when it matters. */
+	if (now_ns - governor->begun_ns >= PREPARE_NS &&
+	    now_ns >= watch->not_before_ns &&
+	    prepare(governor, watch, NULL) < 0)
+		sqlite_watch_failed(watch, now_ns);
+	else if (reason != SQLITE_REASON_NONE)
+		try_to_move(governor, watch, reason);
+	return grown;
+}
+
+/* ---- the limit ----------------------------------------------------------- */
+
+static void check_growth(struct sqlite_governor *governor, uint64_t grown)
+{
+	struct still_error why = STILL_ERROR_INIT;
+	uint64_t limit = governor->options.log_limit_bytes;
+
+	atomic_store(&governor->grown_bytes, grown);
+	if (limit == 0 || grown <= limit || is_lost(governor))
+		return;
+	still_error_set(&why, STILL_ERR_LOST, 0,
+	    "Give the spool room for a whole copy (`spool`, `spool_max`), or "
+	    "raise `wal_max`.",
+	    "the snapshot was given up: the logs grew by %llu MiB for its "
+	    "sake, and `wal_max` allows %llu",
+	    (unsigned long long) (grown >> 20),
+	    (unsigned long long) (limit >> 20));
+	lose(governor, &why);
+	still_error_clear(&why);
+}
+
+/* ---- the thread ---------------------------------------------------------- */
+
+static void wait_ns(struct sqlite_governor *governor, int64_t ns)
+{
+	int64_t until_ns = still_sys_monotonic_ns() + ns;
+	struct timespec until = {
+	    .tv_sec = until_ns / STILL_NS_PER_S,
+	    .tv_nsec = until_ns % STILL_NS_PER_S,
+	};
+	int rc = 0;
+
+	pthread_mutex_lock(&governor->lock);
+	while (!governor->woken && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(
+		    &governor->wake, &governor->lock, &until);
+	governor->woken = false;
+	pthread_mutex_unlock(&governor->lock);
+}
+
+static void wake(struct sqlite_governor *governor)
+{
+	pthread_mutex_lock(&governor->lock);
+	governor->woken = true;
+	pthread_cond_broadcast(&governor->wake);
+	pthread_mutex_unlock(&governor->lock);
+}
+
+/* How many are still pinned. */
+static size_t look_at_all(struct sqlite_governor *governor)
+{
+	uint64_t grown = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < governor->n; i++) {
+		if (atomic_load(&governor->stop) || is_lost(governor))
+			return 1;
+		if (governor->watches[i].image->released)
+			continue;
+		grown += look(governor, &governor->watches[i]);
+		n++;
+	}
+	check_growth(governor, grown);
+	return n;
+}
+
+static void *run(void *arg)
+{
+	struct sqlite_governor *governor = arg;
+	int64_t least_ns =
+	    governor->options.pin == STILL_PIN_HOLD ? HOLD_LOOK_NS : LOOK_NS;
+	size_t n = governor->n;
+
+	while (n > 0 && !atomic_load(&governor->stop)) {
+		int64_t start_ns = still_sys_monotonic_ns();
+		int64_t pause_ns;
+
+		governor->ticked = false;
+		n = look_at_all(governor);
+		if (is_lost(governor)) {
+			release_all(governor);
+			break;
+		}
+		pause_ns = (still_sys_monotonic_ns() - start_ns) * LOOK_SHARE;
+		if (governor->ticked || pause_ns < least_ns)
+			pause_ns = least_ns;
+		if (n > 0)
+			wait_ns(governor, pause_ns);
+	}
+	return NULL;
+}
+
+/* The completion's thread. */
+static void note_copied(void *arg, struct sqlite_image *image)
+{
+	struct sqlite_governor *governor = arg;
+
+	for (size_t i = 0; i < governor->n; i++)
+		if (governor->watches[i].image == image)
+			atomic_store(&governor->watches[i].copied, true);
+	wake(governor);
+}
+
+/* ---- start and stop ------------------------------------------------------ */
+
+static int watch_all(struct sqlite_governor *governor, struct still_error *err)
+{
+	const struct sqlite_governor_request *request = &governor->request;
+	int64_t now_ns = still_sys_monotonic_ns();
+
+	governor->watches = calloc(
+	    request->n_images, sizeof(*governor->watches));
+	governor->to_copy = calloc(
+	    request->n_images, sizeof(struct sqlite_image *));
+	if (!governor->watches || !governor->to_copy)
+		return still_error_nomem(err);
+	for (size_t i = 0; i < request->n_images; i++) {
+		struct sqlite_image *image = &request->images[i];
+		struct sqlite_watch *watch = &governor->watches[governor->n];
+
+		if (!sqlite_image_is_pinned(image))
+			continue;
+		/* The freeze's own flag is gone by now. */
+		image->pin.target.cancel = &governor->stop;
+		image->pin.target.busy_ms = OPEN_BUSY_MS;
+		watch->image = image;
+		watch->avoid = -1;
+		atomic_init(&watch->copied, false);
+		atomic_init(&watch->stands_ns, now_ns);
+		governor->to_copy[governor->n++] = image;
+	}
+	governor->n_pinned = (uint32_t) governor->n;
+	governor->begun_ns = now_ns;
+	return 0;
+}
+
+static int begin_completion(
+    struct sqlite_governor *governor, struct still_error *err)
+{
+	struct sqlite_completion *completion = &governor->completion;
+	int rc;
+
+	if (governor->options.pin != STILL_PIN_AUTO || governor->n == 0)
+		return 0;
+	completion->images = governor->to_copy;
+	completion->n = governor->n;
+	completion->observer = &governor->observer;
+	completion->log_limit_bytes = governor->options.log_limit_bytes;
+	completion->grown_bytes = &governor->grown_bytes;
+	completion->done = note_copied;
+	completion->arg = governor;
+	rc = sqlite_completion_start(completion, err);
+	governor->completing = rc == 0;
+	return rc;
+}
+
+static struct sqlite_governor *new_governor(
+    const struct sqlite_governor_request *request)
+{
+	struct sqlite_governor *governor = calloc(1, sizeof(*governor));
+	pthread_condattr_t attr;
+
+	if (!governor)
+		return NULL;
+	governor->request = *request;
+	governor->options = *request->options;
+	governor->observer = *request->observer;
+	atomic_init(&governor->stop, false);
+	atomic_init(&governor->grown_bytes, 0);
+	pthread_mutex_init(&governor->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&governor->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	return governor;
+}
+
+static int begin_thread(
+    struct sqlite_governor *governor, struct still_error *err)
+{
+	int rc = still_sys_thread_start(&governor->thread, run, governor);
+
+	return rc == 0
+	    ? 0
+	    : still_error_sys(err, rc, NULL, "a thread that moves pins on");
+}
+
+static void free_governor(struct sqlite_governor *governor)
+{
+	for (size_t i = 0; i < governor->n; i++)
+		free(governor->watches[i].complaint);
+	free(governor->watches);
+	free(governor->to_copy);
+	still_error_clear(&governor->lost);
+	pthread_cond_destroy(&governor->wake);
+	pthread_mutex_destroy(&governor->lock);
+	free(governor);
+}
+
+int sqlite_governor_start(const struct sqlite_governor_request *request,
+    struct sqlite_governor **ret, struct still_error *err)
+{
+	struct sqlite_governor *governor = new_governor(request);
+	int rc;
+
+	if (!governor)
+		return still_error_nomem(err);
+	rc = watch_all(governor, err);
+	if (rc == 0)
+		rc = begin_thread(governor, err);
+	if (rc < 0) {
+		free_governor(governor);
+		return rc;
+	}
+	rc = begin_completion(governor, err);
+	if (rc < 0) {
+		sqlite_governor_stop(governor);
+		return rc;
+	}
+	*ret = governor;
+	return 0;
+}
+
+void sqlite_governor_stop(struct sqlite_governor *governor)
+{
+	if (!governor)
+		return;
+	if (governor->completing)
+		sqlite_completion_stop(&governor->completion);
+	atomic_store(&governor->stop, true);
+	wake(governor);
+	pthread_join(governor->thread, NULL);
+	free_governor(governor);
+}
+
+/* ---- what is told -------------------------------------------------------- */
+
+static void add_watch(
+    const struct sqlite_watch *watch, int64_t now_ns, struct still_held *held)
+{
+	int64_t age_ns = now_ns - atomic_load(&watch->stands_ns);
+
+	/* One that stands at the newest commit is as good as new. */
+	if (age_ns < 1)
+		age_ns = 1;
+	if (age_ns > held->pin_ns)
+		held->pin_ns = age_ns;
+}
+
+/* Under the lock. */
+static int check_watch(struct sqlite_governor *governor,
+    struct sqlite_watch *watch, struct still_held *held,
+    struct still_error *err)
+{
+	const struct sqlite_pin *pin = &watch->image->pin;
+	uint64_t log_bytes;
+	int rc;
+
+	if (watch->image->released)
+		return 0;
+	rc = sqlite_pin_check(pin, governor->request.root_fd, &log_bytes, err);
+	if (rc < 0)
+		return rc;
+	if (!sqlite_hold_lets_restart(&pin->hold))
+		held->log_bytes += log_bytes;
+	add_watch(watch, still_sys_monotonic_ns(), held);
+	return 0;
+}
+
+static void tell_copies(
+    const struct sqlite_governor *governor, struct still_held *held)
+{
+	const struct sqlite_completion *completion = &governor->completion;
+
+	if (!governor->completing)
+		return;
+	held->copy_bytes = completion->total_bytes;
+	held->copied_bytes = atomic_load(&completion->copied_bytes);
+	held->spool_full |= atomic_load(&completion->full);
+}
+
+int sqlite_governor_keep(struct sqlite_governor *governor,
+    struct still_held *ret_held, struct still_error *err)
+{
+	struct still_error why = STILL_ERROR_INIT;
+	struct still_held held = {0};
+	int rc = 0;
+
+	pthread_mutex_lock(&governor->lock);
+	if (governor->lost.code) {
+		still_error_copy(&why, &governor->lost);
+		rc = why.code;
+	}
+	for (size_t i = 0; rc == 0 && i < governor->n; i++)
+		rc = check_watch(governor, &governor->watches[i], &held, &why);
+	held.n_pinned = governor->n_pinned;
+	held.n_moves = governor->n_moves;
+	held.n_let_by = governor->n_let_by;
+	held.spool_full = governor->stuck_for_space;
+	pthread_mutex_unlock(&governor->lock);
+	if (rc < 0) {
+		lose(governor, &why);
+		if (err)
+			still_error_copy(err, &why);
+		still_error_clear(&why);
+		return rc;
+	}
+	tell_copies(governor, &held);
+	*ret_held = held;
+	return 0;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "engines/sqlite/hop.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engines/sqlite/index.h"
+
+/* In the -shm file, as in every wal-index of the "unix" VFS. */
+#define LOCK_BYTE_WRITE 120
+#define LOCK_BYTE_CKPT 121
+
+#define TRIES 20
+
+int sqlite_hop_prepare(
+    struct sqlite_pin *pin, int root_fd, struct still_error *err)
+{
+	char *rel;
+	int rc = 0;
+
+	if (!pin->carrier.file)
+		rc = sqlite_handle_open(&pin->carrier, &pin->target, err);
+	if (rc < 0) {
+		sqlite_handle_close(&pin->carrier);
+		return rc;
+	}
+	if (pin->shm)
+		return 0;
+	if (asprintf(&rel, "%s-shm", pin->target.rel) < 0)
+		return still_error_nomem(err);
+	rc = sqlite_file_open(root_fd, rel, &pin->shm, NULL, err);
+	free(rel);
+	return rc;
+}
+
+/* ---- one lock ------------------------------------------------------------ */
+
+static bool is_still(
+    const struct sqlite_pin *pin, const struct sqlite_index_header *header)
+{
+	struct sqlite_index_header now;
+
+	return sqlite_index_read(pin->index, &now) &&
+	    memcmp(&now, header, sizeof(now)) == 0;
+}
+
+static bool lock(struct sqlite_pin *pin, int slot, int mode)
+{
+	return sqlite_pin_lock(
+	    pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_LOCK | mode);
+}
+
+static void unlock(struct sqlite_pin *pin, int slot, int mode)
+{
+	sqlite_pin_lock(pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_UNLOCK | mode);
+}
+
+/* The pin's own slot is locked already, and once. */
+static bool share(struct sqlite_pin *pin, int slot)
+{
+	return slot == pin->hold.slot || lock(pin, slot, SQLITE_SHM_SHARED);
+}
+
+static void unshare(struct sqlite_pin *pin, int slot)
+{
+	if (slot != pin->hold.slot)
+		unlock(pin, slot, SQLITE_SHM_SHARED);
+}
+
+static bool take_zero(struct sqlite_pin *pin, struct sqlite_hold *hold)
+{
+	if (hold->backfill != hold->header.max_frame || !share(pin, 0))
+		return false;
+	if (is_still(pin, &hold->header) &&
+	    sqlite_index_backfill(pin->index) == hold->backfill) {
+		hold->slot = 0;
+		hold->mark = 0;
+		return true;
+	}
+	unshare(pin, 0);
+	return false;
+}
+
+static bool take_marked(
+    struct sqlite_pin *pin, int slot, uint32_t mark, struct sqlite_hold *hold)
+{
+	if (!share(pin, slot))
+		return false;
+	if (sqlite_index_mark(pin->index, slot) == mark &&
+	    is_still(pin, &hold->header)) {
+		hold->slot = slot;
+		hold->mark = mark;
+		return true;
+	}
+	unshare(pin, slot);
+	return false;
+}
+
+/* A -shm that we may not write refuses the exclusive lock. */
+static bool set_mark(struct sqlite_pin *pin, int slot, uint32_t mark)
+{
+	if (slot == pin->hold.slot || !lock(pin, slot, SQLITE_SHM_EXCLUSIVE))
+		return false;
+	sqlite_index_set_mark(pin->index, slot, mark);
+	unlock(pin, slot, SQLITE_SHM_EXCLUSIVE);
+	return true;
+}
+
+/* ---- which one ----------------------------------------------------------- */
+
+static bool take_newest(
+    struct sqlite_pin *pin, int avoid, struct sqlite_hold *hold)
+{
+	const uint32_t want = hold->header.max_frame;
+
+	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++)
+		if (slot != avoid &&
+		    sqlite_index_mark(pin->index, slot) == want &&
+		    take_marked(pin, slot, want, hold))
+			return true;
+	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++)
+		if (slot != avoid && set_mark(pin, slot, want) &&
+		    take_marked(pin, slot, want, hold))
+			return true;
+	return false;
+}
+
+/* One that is a step ahead at least. A pin that is a transaction has a mark too,
+ * but nobody knows in which slot. */
+static bool take_newer(
+    struct sqlite_pin *pin, int avoid, struct sqlite_hold *hold)
+{
+	const struct sqlite_index_header *from = &pin->hold.header;
+	bool same_log =
+	    memcmp(from->salts, hold->header.salts, sizeof(from->salts)) == 0;
+	uint32_t best_mark = same_log && pin->hold.slot != 0 ? from->max_frame
+							     : 0;
+	int best = -1;
+
+	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++) {
+		uint32_t mark = sqlite_index_mark(pin->index, slot);
+
+		if (slot != avoid && slot != pin->hold.slot &&
+		    mark <= hold->header.max_frame && mark > best_mark) {
+			best = slot;
+			best_mark = mark;
+		}
+	}
+	return best >= 0 && take_marked(pin, best, best_mark, hold);
+}
+
+static bool attempt(struct sqlite_pin *pin, int avoid, struct sqlite_hold *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->slot = -1;
+	if (!sqlite_index_read(pin->index, &ret->header))
+		return false;
+	ret->backfill = sqlite_index_backfill(pin->index);
+	if (ret->backfill > ret->header.max_frame)
+		return false;
+	if (avoid != 0 && take_zero(pin, ret))
+		return true;
+	return take_newest(pin, avoid, ret) || take_newer(pin, avoid, ret);
+}
+
+bool sqlite_hop_take(struct sqlite_pin *pin, int avoid, struct sqlite_hold *ret)
+{
+	bool taken = false;
+
+	for (int i = 0; i < TRIES && !taken; i++) {
+		taken = attempt(pin, avoid, ret);
+		/* Nothing was in the way but the slots. */
+		if (!taken && is_still(pin, &ret->header))
+			return false;
+	}
+	if (!taken && sqlite_pin_hold(pin)) {
+		taken = attempt(pin, avoid, ret);
+		sqlite_pin_let_go(pin);
+	}
+	return taken;
+}
+
+void sqlite_hop_drop(struct sqlite_pin *pin, const struct sqlite_hold *hold)
+{
+	unshare(pin, hold->slot);
+}
+
+void sqlite_hop_finish(struct sqlite_pin *pin, const struct sqlite_hold *hold)
+{
+	if (pin->hold.slot < 0)
+		sqlite_handle_close(&pin->reader);
+	else if (pin->hold.slot != hold->slot)
+		unlock(pin, pin->hold.slot, SQLITE_SHM_SHARED);
+	pin->hold = *hold;
+}
+
+/* ---- who waits ----------------------------------------------------------- */
+
+static pid_t holder(const struct sqlite_pin *pin, off_t byte)
+{
+	struct flock lock = {
+	    .l_type = F_WRLCK,
+	    .l_whence = SEEK_SET,
+	    .l_start = byte,
+	    .l_len = 1,
+	};
+
+	if (fcntl(sqlite_file_fd(pin->shm), F_GETLK, &lock) != 0 ||
+	    lock.l_type == F_UNLCK)
+		return 0;
+	return lock.l_pid > 0 ? lock.l_pid : -1;
+}
+
+pid_t sqlite_hop_waiter(const struct sqlite_pin *pin)
+{
+	pid_t pid = holder(pin, LOCK_BYTE_CKPT);
+
+	return pid != 0 && holder(pin, LOCK_BYTE_WRITE) == pid ? pid : 0;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "engines/sqlite/watch.h"
+
+#include <string.h>
+
+#include "base/sys.h"
+#include "engines/sqlite/hop.h"
+#include "engines/sqlite/index.h"
+
+#define NS_PER_MS INT64_C(1000000)
+
+#define OVERTAKEN_NS (20 * NS_PER_MS)
+#define LOG_BYTES (UINT64_C(4) << 20)
+
+/* A checkpoint that still waits so long after the pin moved away, though nothing
+ * of ours is behind, waits for the slot that the pin moved to. */
+#define SIDESTEP_NS (10 * NS_PER_MS)
+
+#define BACKOFF_FIRST_NS (20 * NS_PER_MS)
+#define BACKOFF_LAST_NS STILL_NS_PER_S
+
+void sqlite_watch_look(
+    const struct sqlite_watch *watch, struct sqlite_sight *ret)
+{
+	const struct sqlite_pin *pin = &watch->image->pin;
+
+	ret->backfill = sqlite_index_backfill(pin->index);
+	ret->whole = sqlite_index_read(pin->index, &ret->header);
+	ret->waiter = watch->prepared ? sqlite_hop_waiter(pin) : 0;
+}
+
+/* A mark that is older than its commit was all that was to be had. */
+static bool is_overtaken(
+    const struct sqlite_hold *hold, const struct sqlite_sight *sight)
+{
+	return (hold->slot > 0 && hold->mark < hold->header.max_frame) ||
+	    memcmp(&hold->header, &sight->header, sizeof(hold->header)) != 0;
+}
+
+/* Frames of commits that the pin does not stand at yet. */
+static uint64_t behind_bytes(const struct sqlite_image *image,
+    const struct sqlite_hold *hold, const struct sqlite_sight *sight)
+{
+	uint32_t from = 0;
+
+	if (memcmp(hold->header.salts, sight->header.salts,
+		sizeof(hold->header.salts)) == 0 &&
+	    sight->header.max_frame >= hold->header.max_frame)
+		from = hold->header.max_frame;
+	return (uint64_t) (sight->header.max_frame - from) *
+	    (SQLITE_FRAME_HEADER_BYTES + image->page_size_bytes);
+}
+
+static enum sqlite_reason judge_waiter(struct sqlite_watch *watch,
+    const struct sqlite_hold *hold, bool overtaken, int64_t now_ns)
+{
+	/* A mark that is behind, or lock 0, under which nothing is written. */
+	if (overtaken)
+		return SQLITE_REASON_WAITER;
+	if (hold->slot <= 0 || now_ns - watch->stepped_ns < SIDESTEP_NS)
+		return SQLITE_REASON_NONE;
+	watch->avoid = hold->slot;
+	return SQLITE_REASON_WAITER;
+}
+
+enum sqlite_reason sqlite_watch_judge(struct sqlite_watch *watch,
+    const struct sqlite_sight *sight, int64_t pin_limit_ns, int64_t now_ns)
+{
+	const struct sqlite_hold *hold = &watch->image->pin.hold;
+	bool overtaken = sight->whole && is_overtaken(hold, sight);
+	bool full = sight->whole && sight->backfill == sight->header.max_frame;
+
+	watch->avoid = -1;
+	if (sight->waiter != watch->waiter) {
+		watch->waiter = sight->waiter;
+		watch->waiter_counted = false;
+		watch->stepped_ns = now_ns;
+	}
+	if (!overtaken) {
+		atomic_store(&watch->stands_ns, now_ns);
+		watch->overtaken_ns = 0;
+	} else if (watch->overtaken_ns == 0) {
+		watch->overtaken_ns = now_ns;
+	}
+	if (!sight->whole || now_ns < watch->not_before_ns)
+		return SQLITE_REASON_NONE;
+	if (full && !sqlite_hold_lets_restart(hold))
+		return SQLITE_REASON_FULL;
+	if (sight->waiter) {
+		enum sqlite_reason reason = judge_waiter(
+		    watch, hold, overtaken, now_ns);
+
+		if (reason != SQLITE_REASON_NONE)
+			return reason;
+	}
+	if (!overtaken)
+		return SQLITE_REASON_NONE;
+	if (sqlite_hold_lets_restart(hold) &&
+	    now_ns - watch->overtaken_ns >= OVERTAKEN_NS)
+		return SQLITE_REASON_OVERTAKEN;
+	if (behind_bytes(watch->image, hold, sight) >= LOG_BYTES)
+		return SQLITE_REASON_BYTES;
+	if (now_ns - atomic_load(&watch->stands_ns) >= pin_limit_ns)
+		return SQLITE_REASON_AGE;
+	return SQLITE_REASON_NONE;
+}
+
+bool sqlite_watch_moved(
+    struct sqlite_watch *watch, enum sqlite_reason reason, int64_t now_ns)
+{
+	bool let_by = watch->waiter && !watch->waiter_counted &&
+	    reason != SQLITE_REASON_NONE;
+
+	atomic_store(&watch->stands_ns, now_ns);
+	watch->overtaken_ns = 0;
+	watch->backoff_ns = 0;
+	watch->not_before_ns = 0;
+	watch->stepped_ns = now_ns;
+	watch->waiter_counted |= let_by;
+	return let_by;
+}
+
+void sqlite_watch_failed(struct sqlite_watch *watch, int64_t now_ns)
+{
+	watch->backoff_ns = watch->backoff_ns ? 2 * watch->backoff_ns
+					      : BACKOFF_FIRST_NS;
+	if (watch->backoff_ns > BACKOFF_LAST_NS)
+		watch->backoff_ns = BACKOFF_LAST_NS;
+	watch->not_before_ns = now_ns + watch->backoff_ns;
+}

@@ -12,19 +12,20 @@ make_db "$tmp/net/far.db" 4096 50
 mkdir "$tmp/data/own"
 make_db "$tmp/data/own/own.db" 4096 50
 chown -R $user "$tmp/data"
-mkdir -m 700 "$tmp/state2"
+mkdir -m 700 "$tmp/state2" "$tmp/spool2"
 
 # Every line of the page that mount(8) would read, with places of ours.
 grep -E '^    [^ ]+ +[^ ]+ +fuse\.stillfs ' "$page" | sed -e 's/^    //' \
 	-e "s|/var/lib/shop|$src|g" -e "s|/mnt/shop|$mnt|" \
 	-e "s|/net/disk/shop|$tmp/net|" -e "s|/srv/stillfs|$tmp/state2|" \
+	-e "s|/srv/spool|$tmp/spool2|" \
 	-e "s|/home/ann/data |$tmp/data/own |" \
 	-e "s|/home/ann/|$tmp/data/|" >"$tmp/lines"
 n=$(wc -l <"$tmp/lines")
 [ "$n" -ge 7 ] || fail "only $n lines in $page"
 for word in noauto nofail user, _netdev x-systemd.automount \
 	x-systemd.idle-timeout= x-systemd.requires-mounts-for= lease= stall= \
-	state=; do
+	state= spool= spool_max= wal_max=; do
 	grep -q -- "$word" "$tmp/lines" || grep -q -- "${word%,} " "$tmp/lines" ||
 		fail "no line with $word"
 done

@@ -80,6 +80,7 @@ static void release(
 	if (image->released)
 		return;
 	sqlite_image_drain(image);
+	sqlite_assist_end(&watch->assist);
 	pthread_mutex_lock(&governor->lock);
 	image->released = true;
 	governor->n_pinned--;
@@ -113,15 +114,18 @@ static void finish(struct sqlite_governor *governor, struct sqlite_watch *watch)
 static void complain(struct sqlite_governor *governor,
     struct sqlite_watch *watch, const struct still_error *what)
 {
+	const char *event = what->code == STILL_ERR_NOSPACE ? "spool-full"
+							    : "pin-stuck";
 	const char *text = still_error_msg(what);
 
 	if (watch->complaint && strcmp(watch->complaint, text) == 0)
 		return;
 	free(watch->complaint);
 	watch->complaint = strdup(text);
-	governor->observer.warn(governor->observer.arg,
-	    what->code == STILL_ERR_NOSPACE ? "spool-full" : "pin-stuck",
-	    watch->image->rel, text);
+	if (watch->assist.given_up && what->code != STILL_ERR_NOSPACE)
+		event = "assist-failed";
+	governor->observer.warn(
+	    governor->observer.arg, event, watch->image->rel, text);
 }
 
 static int prepare(struct sqlite_governor *governor, struct sqlite_watch *watch,
@@ -138,7 +142,7 @@ static int prepare(struct sqlite_governor *governor, struct sqlite_watch *watch,
 }
 
 static int move(struct sqlite_governor *governor, struct sqlite_watch *watch,
-    bool *ret_moved, struct still_error *err)
+    bool assist, unsigned *ret_moves, struct still_error *err)
 {
 	struct sqlite_tick tick = {
 	    .image = watch->image,
@@ -147,20 +151,26 @@ static int move(struct sqlite_governor *governor, struct sqlite_watch *watch,
 	    .avoid = watch->avoid,
 	    .lock = &governor->lock,
 	};
+	bool moved = false;
 	int rc = sqlite_image_prepare_saved(watch->image, err);
 
-	*ret_moved = false;
-	return rc < 0 ? rc : sqlite_tick(&tick, ret_moved, err);
+	*ret_moves = 0;
+	if (rc == 0 && assist)
+		return sqlite_assist(&watch->assist, &tick, ret_moves, err);
+	if (rc == 0)
+		rc = sqlite_tick(&tick, &moved, err);
+	*ret_moves = moved;
+	return rc;
 }
 
 static void note_move(struct sqlite_governor *governor,
-    struct sqlite_watch *watch, enum sqlite_reason reason)
+    struct sqlite_watch *watch, enum sqlite_reason reason, unsigned moves)
 {
 	bool let_by = sqlite_watch_moved(
 	    watch, reason, still_sys_monotonic_ns());
 
 	pthread_mutex_lock(&governor->lock);
-	governor->n_moves++;
+	governor->n_moves += moves;
 	governor->n_let_by += let_by;
 	governor->stuck_for_space = false;
 	pthread_mutex_unlock(&governor->lock);
@@ -181,31 +191,19 @@ static void note_failure(struct sqlite_governor *governor,
 	pthread_mutex_unlock(&governor->lock);
 }
 
-/* By how much its log is longer than at the freeze. */
-static uint64_t growth(
-    const struct sqlite_image *image, const struct sqlite_sight *sight)
-{
-	uint32_t before = image->pin.header.max_frame;
-
-	if (!sight->whole || sight->header.max_frame <= before)
-		return 0;
-	return (uint64_t) (sight->header.max_frame - before) *
-	    (SQLITE_FRAME_HEADER_BYTES + image->page_size_bytes);
-}
-
 static void try_to_move(struct sqlite_governor *governor,
-    struct sqlite_watch *watch, enum sqlite_reason reason)
+    struct sqlite_watch *watch, enum sqlite_reason reason, bool assist)
 {
 	struct still_error err = STILL_ERROR_INIT;
-	bool moved = false;
+	unsigned moves = 0;
 	int rc = prepare(governor, watch, &err);
 
 	governor->ticked = true;
 	if (rc == 0)
-		rc = move(governor, watch, &moved, &err);
-	if (moved)
-		note_move(governor, watch, reason);
-	else
+		rc = move(governor, watch, assist, &moves, &err);
+	if (moves > 0)
+		note_move(governor, watch, reason, moves);
+	else if (rc < 0 || !assist)
 		note_failure(governor, watch, &err);
 	still_error_clear(&err);
 }
@@ -218,13 +216,18 @@ static uint64_t look(
 	struct sqlite_sight sight;
 	enum sqlite_reason reason;
 	uint64_t grown;
+	bool assist;
 
 	if (atomic_load(&watch->copied)) {
 		finish(governor, watch);
 		return 0;
 	}
 	sqlite_watch_look(watch, &sight);
-	grown = growth(watch->image, &sight);
+	grown = sqlite_watch_log_bytes(
+	    watch, &sight, watch->image->pin.header.max_frame);
+	assist = governor->options.assist &&
+	    sqlite_assist_is_due(&watch->assist,
+		sqlite_watch_log_bytes(watch, &sight, 0), now_ns);
 	reason = sqlite_watch_judge(
 	    watch, &sight, governor->options.pin_limit_ns, now_ns);
 	if (governor->options.pin == STILL_PIN_HOLD)
@@ -234,8 +237,8 @@ static uint64_t look(
 	    now_ns >= watch->not_before_ns &&
 	    prepare(governor, watch, NULL) < 0)
 		sqlite_watch_failed(watch, now_ns);
-	else if (reason != SQLITE_REASON_NONE)
-		try_to_move(governor, watch, reason);
+	else if (reason != SQLITE_REASON_NONE || assist)
+		try_to_move(governor, watch, reason, assist);
 	return grown;
 }
 
@@ -329,6 +332,18 @@ static void *run(void *arg)
 			wait_ns(governor, pause_ns);
 	}
 	return NULL;
+}
+
+/* It was asked for, and yet. */
+static void warn_of_assist(const struct sqlite_governor *governor)
+{
+	if (governor->options.assist && governor->n > 0 &&
+	    governor->options.pin != STILL_PIN_HOLD && sqlite_assist_is_risky())
+		governor->observer.warn(governor->observer.arg, "assist-risk",
+		    governor->watches[0].image->rel,
+		    "stillfs checkpoints this database, and others of the "
+		    "source, with a SQLite that may lose a log which two "
+		    "connections checkpoint at once (mended in 3.51.3)");
 }
 
 /* The completion's thread. */
@@ -428,8 +443,10 @@ static int begin_thread(
 
 static void free_governor(struct sqlite_governor *governor)
 {
-	for (size_t i = 0; i < governor->n; i++)
+	for (size_t i = 0; i < governor->n; i++) {
 		free(governor->watches[i].complaint);
+		sqlite_assist_end(&governor->watches[i].assist);
+	}
 	free(governor->watches);
 	free(governor->to_copy);
 	still_error_clear(&governor->lost);
@@ -458,6 +475,7 @@ int sqlite_governor_start(const struct sqlite_governor_request *request,
 		sqlite_governor_stop(governor);
 		return rc;
 	}
+	warn_of_assist(governor);
 	*ret = governor;
 	return 0;
 }

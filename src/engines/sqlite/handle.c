@@ -116,7 +116,7 @@ void sqlite_handle_init(void)
 }
 
 static int open_connection(struct sqlite_handle *handle,
-    const struct sqlite_target *target, struct still_error *err)
+    const struct sqlite_target *target, int access, struct still_error *err)
 {
 	sqlite3 *conn = NULL;
 	int moved = 0;
@@ -124,8 +124,8 @@ static int open_connection(struct sqlite_handle *handle,
 
 	/* Named, so that no default VFS of the environment slips in between
 	 * our descriptors and SQLite's. */
-	rc = sqlite3_open_v2(target->path, &conn,
-	    SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, "unix");
+	rc = sqlite3_open_v2(
+	    target->path, &conn, access | SQLITE_OPEN_NOMUTEX, "unix");
 	handle->conn = conn;
 	if (rc != SQLITE_OK)
 		return sqlite_failed(target, conn, rc, err);
@@ -204,10 +204,10 @@ static int begin_first(struct sqlite_handle *handle,
 	return rc;
 }
 
-int sqlite_handle_open(struct sqlite_handle *handle,
-    const struct sqlite_target *target, struct still_error *err)
+static int open_and_read(struct sqlite_handle *handle,
+    const struct sqlite_target *target, int access, struct still_error *err)
 {
-	int rc = open_connection(handle, target, err);
+	int rc = open_connection(handle, target, access, err);
 
 	if (rc == 0)
 		rc = begin_first(handle, target, err);
@@ -215,5 +215,27 @@ int sqlite_handle_open(struct sqlite_handle *handle,
 	/* What it read is not needed again. */
 	if (handle->conn)
 		sqlite3_db_release_memory(handle->conn);
+	return rc;
+}
+
+int sqlite_handle_open(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err)
+{
+	return open_and_read(handle, target, SQLITE_OPEN_READONLY, err);
+}
+
+int sqlite_handle_open_writable(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err)
+{
+	int rc = open_and_read(handle, target, SQLITE_OPEN_READWRITE, err);
+
+	/* SQLite opens for reading what it may not write. */
+	if (rc == 0 && sqlite3_db_readonly(handle->conn, "main") != 0)
+		return still_error_set(err, STILL_ERR_ACCESS, EACCES,
+		    "The user who runs stillfs must be able to write the "
+		    "database; or leave out `assist`.",
+		    "database `%s`: cannot be written, so it cannot be "
+		    "checkpointed",
+		    target->rel);
 	return rc;
 }

@@ -48,6 +48,12 @@ void sqlite_handle_init(void);
 int sqlite_handle_open(struct sqlite_handle *handle,
     const struct sqlite_target *target, struct still_error *err);
 
+/* As sqlite_handle_open(), of a connection that can checkpoint. It writes
+ * nothing by itself, never recovers nor rolls back more than every reader does,
+ * and never checkpoints when it closes. */
+int sqlite_handle_open_writable(struct sqlite_handle *handle,
+    const struct sqlite_target *target, struct still_error *err);
+
 /* Take a read lock, and learn the journal mode, which is certain only now. End
  * the transaction on failure too. */
 int sqlite_handle_begin(struct sqlite_handle *handle,

@@ -39,8 +39,17 @@ static bool is_overtaken(
 	    memcmp(&hold->header, &sight->header, sizeof(hold->header)) != 0;
 }
 
-/* Frames of commits that the pin does not stand at yet. */
-static uint64_t behind_bytes(const struct sqlite_image *image,
+uint64_t sqlite_watch_log_bytes(const struct sqlite_watch *watch,
+    const struct sqlite_sight *sight, uint32_t after)
+{
+	if (!sight->whole || sight->header.max_frame <= after)
+		return 0;
+	return (uint64_t) (sight->header.max_frame - after) *
+	    (SQLITE_FRAME_HEADER_BYTES + watch->image->page_size_bytes);
+}
+
+/* Of commits that the pin does not stand at yet. */
+static uint64_t behind_bytes(const struct sqlite_watch *watch,
     const struct sqlite_hold *hold, const struct sqlite_sight *sight)
 {
 	uint32_t from = 0;
@@ -49,8 +58,7 @@ static uint64_t behind_bytes(const struct sqlite_image *image,
 		sizeof(hold->header.salts)) == 0 &&
 	    sight->header.max_frame >= hold->header.max_frame)
 		from = hold->header.max_frame;
-	return (uint64_t) (sight->header.max_frame - from) *
-	    (SQLITE_FRAME_HEADER_BYTES + image->page_size_bytes);
+	return sqlite_watch_log_bytes(watch, sight, from);
 }
 
 static enum sqlite_reason judge_waiter(struct sqlite_watch *watch,
@@ -100,7 +108,7 @@ enum sqlite_reason sqlite_watch_judge(struct sqlite_watch *watch,
 	if (sqlite_hold_lets_restart(hold) &&
 	    now_ns - watch->overtaken_ns >= OVERTAKEN_NS)
 		return SQLITE_REASON_OVERTAKEN;
-	if (behind_bytes(watch->image, hold, sight) >= LOG_BYTES)
+	if (behind_bytes(watch, hold, sight) >= LOG_BYTES)
 		return SQLITE_REASON_BYTES;
 	if (now_ns - atomic_load(&watch->stands_ns) >= pin_limit_ns)
 		return SQLITE_REASON_AGE;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "engines/sqlite/assist.h"
 #include "engines/sqlite/image.h"
 
 enum sqlite_reason {
@@ -39,6 +40,7 @@ struct sqlite_watch {
 	int64_t stepped_ns;  /* when it did last */
 	int avoid;           /* the slot not to land in; -1 */
 	char *complaint;     /* owned; what was told of a failure last */
+	struct sqlite_assist assist;
 };
 
 /* What a look at the wal-index shows. */
@@ -56,6 +58,10 @@ void sqlite_watch_look(
  * Pure otherwise. */
 enum sqlite_reason sqlite_watch_judge(struct sqlite_watch *watch,
     const struct sqlite_sight *sight, int64_t pin_limit_ns, int64_t now_ns);
+
+/* Bytes of the log that a sight shows to be in use, behind frame `after`. */
+uint64_t sqlite_watch_log_bytes(const struct sqlite_watch *watch,
+    const struct sqlite_sight *sight, uint32_t after);
 
 /* The pin moved for `reason`. True: a checkpoint that waited is let by, and was
  * not counted yet. */

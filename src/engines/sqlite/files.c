@@ -31,8 +31,9 @@ static struct sqlite_file *find(const struct stat *st)
 	return NULL;
 }
 
-/* Put `fd` under the care of its inode's entry, made where it is new. On
- * failure `fd` must not be closed when the inode is referenced: it leaks. */
+/* Put `fd` under the care of its inode's entry, made where it is new. Without
+ * memory `fd` leaks: closed, it might take locks along, those of a referenced
+ * inode, or SQLite's on a -shm that is opened here when SQLite has it already. */
 static struct sqlite_file *adopt(int fd, const struct stat *st)
 {
 	struct sqlite_file *file = find(st);
@@ -41,19 +42,15 @@ static struct sqlite_file *adopt(int fd, const struct stat *st)
 
 	if (fresh) {
 		file = calloc(1, sizeof(*file));
-		if (!file) {
-			close(fd);
+		if (!file)
 			return NULL;
-		}
 		file->dev = st->st_dev;
 		file->ino = st->st_ino;
 	}
 	fds = realloc(file->fds, (file->n_fds + 1) * sizeof(*fds));
 	if (!fds) {
-		if (fresh) {
+		if (fresh)
 			free(file);
-			close(fd);
-		}
 		return NULL;
 	}
 	file->fds = fds;

@@ -176,14 +176,34 @@ static void note_move(struct sqlite_governor *governor,
 	pthread_mutex_unlock(&governor->lock);
 }
 
+/* The application goes first. */
+static void give_way(struct sqlite_governor *governor,
+    const struct sqlite_watch *watch, const struct still_error *what)
+{
+	struct still_error why = STILL_ERROR_INIT;
+
+	still_error_set(&why, STILL_ERR_LOST, what->sys_errno,
+	    what->hint ? what->hint : "End this session and begin another.",
+	    "database `%s`: the snapshot was given up, because a checkpoint of "
+	    "its application waited for it: %s",
+	    watch->image->rel, still_error_msg(what));
+	lose(governor, &why);
+	still_error_clear(&why);
+}
+
 static void note_failure(struct sqlite_governor *governor,
     struct sqlite_watch *watch, const struct still_error *what)
 {
-	sqlite_watch_failed(watch, still_sys_monotonic_ns());
+	int64_t now_ns = still_sys_monotonic_ns();
+
+	sqlite_watch_failed(watch, now_ns);
 	if (what->code == STILL_ERR_LOST)
 		lose(governor, what);
 	else if (what->code && what->code != STILL_ERR_CANCELLED)
 		complain(governor, watch, what);
+	if (what->code && what->code != STILL_ERR_CANCELLED &&
+	    sqlite_watch_is_overdue(watch, now_ns))
+		give_way(governor, watch, what);
 	if (what->code != STILL_ERR_NOSPACE)
 		return;
 	pthread_mutex_lock(&governor->lock);

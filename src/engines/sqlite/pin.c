@@ -466,6 +466,8 @@ void sqlite_pin_release(struct sqlite_pin *pin)
 	sqlite_file_close(pin->wal);
 	sqlite_file_close(pin->db);
 	free(pin->target.path);
-	memset(pin, 0, sizeof(*pin));
+	pin->target.path = NULL;
+	pin->shm = pin->wal = pin->db = NULL;
+	pin->index = NULL;
 	pin->hold.slot = -1;
 }

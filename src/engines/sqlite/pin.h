@@ -163,8 +163,8 @@ uint32_t sqlite_pin_index_page(struct sqlite_pin *pin, uint32_t frame);
 int sqlite_pin_check(const struct sqlite_pin *pin, int root_fd,
     uint64_t *ret_log_bytes, struct still_error *err);
 
-/* Let everything go, in the order that the locks need. Accepts a zeroed or
- * half-built pin. */
+/* Let everything go, in the order that the locks need; what it says of its
+ * moment stays. Accepts a half-built pin, and one that is released. */
 void sqlite_pin_release(struct sqlite_pin *pin);
 
 #endif

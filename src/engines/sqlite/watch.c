@@ -18,6 +18,9 @@
  * of ours is behind, waits for the slot that the pin moved to. */
 #define SIDESTEP_NS (10 * NS_PER_MS)
 
+/* How long the writers may stand behind a pin that cannot be moved. */
+#define WAIT_NS STILL_NS_PER_S
+
 #define BACKOFF_FIRST_NS (20 * NS_PER_MS)
 #define BACKOFF_LAST_NS STILL_NS_PER_S
 
@@ -85,6 +88,7 @@ enum sqlite_reason sqlite_watch_judge(struct sqlite_watch *watch,
 		watch->waiter = sight->waiter;
 		watch->waiter_counted = false;
 		watch->stepped_ns = now_ns;
+		watch->waited_ns = now_ns;
 	}
 	if (!overtaken) {
 		atomic_store(&watch->stands_ns, now_ns);
@@ -126,14 +130,21 @@ bool sqlite_watch_moved(
 	watch->backoff_ns = 0;
 	watch->not_before_ns = 0;
 	watch->stepped_ns = now_ns;
+	watch->waited_ns = now_ns;
 	watch->waiter_counted |= let_by;
 	return let_by;
 }
 
+bool sqlite_watch_is_overdue(const struct sqlite_watch *watch, int64_t now_ns)
+{
+	return watch->waiter && now_ns - watch->waited_ns >= WAIT_NS;
+}
+
 void sqlite_watch_failed(struct sqlite_watch *watch, int64_t now_ns)
 {
-	watch->backoff_ns = watch->backoff_ns ? 2 * watch->backoff_ns
-					      : BACKOFF_FIRST_NS;
+	watch->backoff_ns = watch->backoff_ns && !watch->waiter
+	    ? 2 * watch->backoff_ns
+	    : BACKOFF_FIRST_NS;
 	if (watch->backoff_ns > BACKOFF_LAST_NS)
 		watch->backoff_ns = BACKOFF_LAST_NS;
 	watch->not_before_ns = now_ns + watch->backoff_ns;

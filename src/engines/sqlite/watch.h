@@ -36,6 +36,8 @@ struct sqlite_watch {
 	int64_t not_before_ns; /* after a failure */
 	int64_t backoff_ns;
 	pid_t waiter;        /* who is in the way of the writers; 0: nobody */
+	int64_t waited_ns;   /* since when it waits, as long as the pin has not
+				 moved for it */
 	bool waiter_counted; /* the pin has moved away for it */
 	int64_t stepped_ns;  /* when it did last */
 	int avoid;           /* the slot not to land in; -1 */
@@ -67,6 +69,10 @@ uint64_t sqlite_watch_log_bytes(const struct sqlite_watch *watch,
  * not counted yet. */
 bool sqlite_watch_moved(
     struct sqlite_watch *watch, enum sqlite_reason reason, int64_t now_ns);
+
+/* Has a checkpoint waited for the pin, with all writers behind it, for as long as
+ * it may? */
+bool sqlite_watch_is_overdue(const struct sqlite_watch *watch, int64_t now_ns);
 
 /* It could not be moved: not again before some time, longer each time. */
 void sqlite_watch_failed(struct sqlite_watch *watch, int64_t now_ns);

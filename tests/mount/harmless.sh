@@ -50,8 +50,11 @@ ok "the same at once with an application that has it open"
 # mount, status files, and a second look at the source drop none of it.
 app "UPDATE t SET b='y' WHERE a%5=0;"
 held() { locks_of "$db" | grep "pid=$fs_pid "; }
-start_fs "$src" -o pin=hold
+start_fs "$src" -o pin=hold,wal_max=3G
 ls "$mnt/backup" >/dev/null
+for line in '"pin": "hold"' '"wal_max_bytes": 3221225472'; do
+	grep -qF "$line" "$mnt/status.json" || fail "$(cat "$mnt/status.json")"
+done
 held >"$tmp/locks"
 grep -q '^db pid.* READ' "$tmp/locks" || fail "no lock on the database"
 grep -q '^db-shm pid.* READ \(12[4-7]\)-\1$' "$tmp/locks" ||

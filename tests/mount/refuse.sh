@@ -91,6 +91,14 @@ refused 2 "option \`threads\`: \`4x\` is not a number" "$src" "$mnt" -o threads=
 refused 2 "option \`threads\`: \`-1\` is not a number" "$src" "$mnt" -o threads=-1
 refused 2 "option \`freeze_ms\`: 99999999999999999999 is out of range" \
 	"$src" "$mnt" -o freeze_ms=99999999999999999999
+refused 2 "option \`pin\`: \`none\` is not one of auto|govern|hold" \
+	"$src" "$mnt" -o pin=none
+refused 2 "option \`pin_ms\`: 60001 is out of range, it takes 1 to 60000" \
+	"$src" "$mnt" -o pin_ms=60001
+refused 2 "option \`wal_max\`: \`1g\` is not a size" "$src" "$mnt" -o wal_max=1g
+refused 2 "option \`wal_max\`: 9999999T is out of range" \
+	"$src" "$mnt" -o wal_max=9999999T
+refused 2 "option \`spool_max\`: 0 is out of range" "$src" "$mnt" -o spool_max=0
 refused 2 "option \`threads\`: needs a value" "$src" "$mnt" -o threads
 refused 2 "option \`nonempty\`: takes no value" "$src" "$mnt" -o nonempty=1
 refused 2 "takes no secrets in options" "$src" "$mnt" -o password=x

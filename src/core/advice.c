@@ -126,25 +126,38 @@ static void tell_log(
 	still_buf_release(&message);
 }
 
+/* There is no room for the copy of all; or, where none is made, for pages that
+ * must be saved before the pin can move. */
 static void tell_spool(
     const struct still_session_status *s, still_problem_fn *tell, void *arg)
 {
+	bool copies = s->copy_bytes > 0;
 	struct still_buf message = STILL_BUF_INIT;
 
 	if (!s->spool_full)
 		return;
-	still_buf_printf(&message,
-	    "session `%s`: the spool has no room for the rest of its copy, ",
-	    s->id);
-	still_buf_size(&message, s->copied_bytes);
-	still_buf_str(&message, " of ");
-	still_buf_size(&message, s->copy_bytes);
-	still_buf_str(&message, " are there");
+	still_buf_printf(
+	    &message, "session `%s`: the spool has no room for ", s->id);
+	if (copies) {
+		still_buf_str(&message, "the rest of its copy, ");
+		still_buf_size(&message, s->copied_bytes);
+		still_buf_str(&message, " of ");
+		still_buf_size(&message, s->copy_bytes);
+		still_buf_str(&message, " are there");
+	} else {
+		still_buf_str(&message,
+		    "pages that are about to change, so its pin cannot be "
+		    "moved on");
+	}
 	if (!message.failed)
 		tell(arg, "spool-full", message.data,
-		    "The session goes on, and its pin is moved on; for the "
-		    "next one make room there, raise `spool_max`, or name "
-		    "another directory with `spool=`.");
+		    copies ? "The session goes on, and its pin is moved on as "
+			     "long as there is room for what changes; for the "
+			     "next one make room there, raise `spool_max`, or "
+			     "name another directory with `spool=`."
+			   : "End the session as soon as its copy is made; for "
+			     "the next one make room there, raise `spool_max`, "
+			     "or name another directory with `spool=`.");
 	still_buf_release(&message);
 }
 

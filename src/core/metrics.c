@@ -230,7 +230,9 @@ static void add_held(struct page *page, const struct still_session_status *s)
 	gauge(page, "stillfs_spool_bytes",
 	    "Bytes that private copies take in the spool.", s->spool_bytes);
 	gauge(page, "stillfs_spool_full",
-	    "1 when there is no room to complete the copy.", s->spool_full);
+	    "1 when there is no room to complete the copy, or to move a pin "
+	    "on.",
+	    s->spool_full);
 }
 
 static void add_session(struct page *page, const struct still_mount_status *m)

@@ -123,12 +123,14 @@ static void pin_text(
 static void spool_text(
     struct still_buf *buf, const struct still_session_status *s)
 {
-	if (s->copy_bytes == 0 && s->spool_bytes == 0)
+	if (s->copy_bytes == 0 && s->spool_bytes == 0 && !s->spool_full)
 		return;
 	still_buf_str(buf, "spool:     ");
 	if (s->copy_bytes == 0) {
 		still_buf_size(buf, s->spool_bytes);
-		still_buf_str(buf, " taken\n");
+		still_buf_str(buf,
+		    s->spool_full ? " taken; full: the pin cannot be moved on\n"
+				  : " taken\n");
 		return;
 	}
 	still_buf_size(buf, s->copied_bytes);

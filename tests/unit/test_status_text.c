@@ -163,6 +163,17 @@ static void text_spool(void **state)
 	(void) state;
 	s.spool_bytes = 3 * 1024;
 	assert_text(&mount, LINES("spool:     3.0 KiB taken\n"));
+	s.spool_full = true;
+	assert_text(&mount,
+	    LINES("spool:     3.0 KiB taken; full: the pin cannot be moved "
+		  "on\n",
+		"error:     session `20231114T221320Z-01234567`: the spool has "
+		"no room for pages that are about to change, so its pin "
+		"cannot be moved on\n",
+		"hint:      End the session as soon as its copy is made; "));
+	s.spool_bytes = 0;
+	assert_text(&mount, LINES("spool:     0 B taken; full: "));
+	s.spool_full = false;
 	s.copy_bytes = UINT64_C(1) << 30;
 	s.copied_bytes = UINT64_C(312) << 20;
 	assert_text(&mount, LINES("spool:     312.0 MiB of 1.0 GiB copied\n"));
@@ -173,7 +184,7 @@ static void text_spool(void **state)
 		"error:     session `20231114T221320Z-01234567`: the spool has "
 		"no room for the rest of its copy, 312.0 MiB of 1.0 GiB are "
 		"there\n",
-		"hint:      The session goes on, and its pin is moved on; "));
+		"hint:      The session goes on, and its pin is moved on "));
 	s.spool_full = false;
 	s.copied_bytes = s.copy_bytes;
 	assert_text(&mount,

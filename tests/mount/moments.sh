@@ -59,7 +59,7 @@ sys.exit(status)' "$mnt/backup" "$out")
 tool_each=(bash -c 'mkdir -p "$2/data"
 	for f in "$1"/data/*; do cp "$f" "$2/data/"; done' - "$mnt/backup" "$out")
 
-# hold TOOL: runs until a third of it is done. let_go: it goes on, and ends;
+# hold TOOL: runs until an eighth of it is done. let_go: it goes on, and ends;
 # sets status.
 hold() {
 	local -n command=tool_$1
@@ -68,7 +68,7 @@ hold() {
 	rm -rf "$out" "$out.tar" "$tmp/in.grip"
 	mkfifo "$tmp/in.grip"
 	: >"$tmp/grip.out"
-	"$GRIP" "$path" $((total / 3)) "${command[@]}" <"$tmp/in.grip" \
+	"$GRIP" "$path" $((total / 8)) "${command[@]}" <"$tmp/in.grip" \
 		>"$tmp/grip.out" 2>"$tmp/grip.err" &
 	grip_pid=$!
 	started+=("$grip_pid")

@@ -5,7 +5,7 @@
 # $tmp; whatever happens, nothing stays mounted and no process stays behind.
 #
 # Environment, set by the makefile: STILLFS, STILLCTL, LOAD, WAL, PEEK, GRIP,
-# CKSUM, HAMMER (programs).
+# CKSUM, HAMMER, CHURN, GOVERNOR_HAMMER (programs).
 # STILL_CI=1: what cannot be tested here is a failure, not a skip.
 
 set -u

@@ -273,12 +273,14 @@ static void check_growth(struct sqlite_governor *governor, uint64_t grown)
 	if (limit == 0 || grown <= limit || is_lost(governor))
 		return;
 	still_error_set(&why, STILL_ERR_LOST, 0,
-	    "Give the spool room for a whole copy (`spool`, `spool_max`), or "
-	    "raise `wal_max`.",
-	    "the snapshot was given up: the logs grew by %llu MiB for its "
-	    "sake, and `wal_max` allows %llu",
-	    (unsigned long long) (grown >> 20),
-	    (unsigned long long) (limit >> 20));
+	    governor->options.pin == STILL_PIN_AUTO
+		? "Give the spool room for a whole copy (`spool`, "
+		  "`spool_max`), or raise `wal_max`."
+		: "Raise `wal_max`, or let `pin` be `auto`.",
+	    "the snapshot was given up: the logs grew by %llu KiB for its "
+	    "sake, and `wal_max` allows %llu KiB",
+	    (unsigned long long) (grown >> 10),
+	    (unsigned long long) (limit >> 10));
 	lose(governor, &why);
 	still_error_clear(&why);
 }

@@ -29,6 +29,7 @@
 
 struct trial {
 	const struct still_options *options;
+	enum still_pin pin;                /* as it was asked for */
 	struct still_preflight *preflight; /* what is filled */
 	pthread_mutex_t lock; /* of the findings: an engine may warn from any
 				 thread */
@@ -237,6 +238,27 @@ static void judge_checks(struct trial *trial)
 	    text);
 }
 
+/* A whole copy is what lets go of the databases. */
+static void judge_room(struct trial *trial, struct still_instance *instance)
+{
+	const struct still_preflight *preflight = trial->preflight;
+	struct still_spool spool = still_spool_of(&instance->spool);
+	struct still_error why = STILL_ERROR_INIT;
+	char text[400];
+
+	if (spool.take(spool.arg, preflight->source, preflight->size_bytes,
+		&why) == 0) {
+		spool.give(spool.arg, preflight->size_bytes);
+		return;
+	}
+	snprintf(text, sizeof(text),
+	    "the databases stay pinned until the end of a session, and a log "
+	    "that is only checkpointed PASSIVE grows meanwhile: %s",
+	    still_error_msg(&why));
+	find(trial, STILL_LEVEL_WARNING, 0, preflight->source, why.hint, text);
+	still_error_clear(&why);
+}
+
 static void judge(struct trial *trial, const struct still_builder *builder)
 {
 	for (size_t i = 0; i < builder->n_damages; i++)
@@ -289,6 +311,9 @@ static int try_freeze(struct trial *trial, struct still_instance *instance,
 		rc = list_frozen(preflight, &builder);
 		if (rc == 0)
 			judge(trial, &builder);
+		if (rc == 0 && builder.cut.pinned &&
+		    trial->pin == STILL_PIN_MODE_AUTO)
+			judge_room(trial, instance);
 	} else if (rc != STILL_ERR_NOMEM) {
 		find_error(trial, preflight->source, &why);
 		/* The freeze has looked for databases anew. */
@@ -371,7 +396,11 @@ int still_preflight_engine(const struct still_engine *engine,
 {
 	/* What a trial freezes is let go at once: nothing is worth a copy. */
 	struct still_options own = *options;
-	struct trial trial = {.options = &own, .preflight = ret};
+	struct trial trial = {
+	    .options = &own,
+	    .pin = options->pin,
+	    .preflight = ret,
+	};
 	int rc;
 
 	own.pin = STILL_PIN_MODE_HOLD;

@@ -296,8 +296,7 @@ static int check(const struct ctl_options *o, const struct ctl_target *target,
 	    .spool = o->spool,
 	    .spool_max_bytes = o->spool_max_bytes,
 	    .verify = (enum still_verify) o->verify,
-	    /* It is let go at once. */
-	    .pin = STILL_PIN_MODE_HOLD,
+	    .pin = STILL_PIN_MODE_AUTO,
 	    .pin_ms = STILL_PIN_MS_DEFAULT,
 	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,
 	};

@@ -199,6 +199,28 @@ static void no_spool(void **state)
 	    "spool `/nonexistent/spool`: No such file", "spool=");
 }
 
+/* It would be a backup, but one that stays in the application's way. */
+static void little_room(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f, "a.db", "WAL");
+	f->options.spool_max_bytes = 4096;
+	look(f);
+	assert_finding(f, STILL_LEVEL_WARNING, f->dir,
+	    "the databases stay pinned until the end of a session",
+	    "Raise `spool_max`.");
+	still_preflight_release(&f->found);
+	f->options.pin = STILL_PIN_MODE_GOVERN;
+	look(f);
+	assert_nothing_worse_than(f, STILL_LEVEL_INFO);
+	still_preflight_release(&f->found);
+	f->options.pin = STILL_PIN_MODE_AUTO;
+	f->options.spool_max_bytes = 0;
+	look(f);
+	assert_nothing_worse_than(f, STILL_LEVEL_INFO);
+}
+
 /* What would be backed up is what says so. */
 static void state_in_the_source(void **state)
 {
@@ -410,6 +432,7 @@ int main(int argc, char **argv)
 	    TEST(all_is_well),
 	    TEST(looked_into),
 	    TEST(nothing_there),
+	    TEST(little_room),
 	    TEST(no_spool),
 	    TEST(state_in_the_source),
 	    TEST(locked),

@@ -218,17 +218,31 @@ struct app *app_open(const char *path)
 	return app;
 }
 
-int app_try(struct app *app, const char *statements)
+void app_start(struct app *app, const char *statements)
 {
-	ssize_t n;
-
 	assert_null(strchr(statements, '\n'));
 	fprintf(app->to, "%s\n", statements);
 	assert_int_equal(fflush(app->to), 0);
-	n = getline(&app->line, &app->size, app->from);
+}
+
+int app_finish(struct app *app)
+{
+	ssize_t n = getline(&app->line, &app->size, app->from);
+
 	assert_true(n > 2);
 	app->line[n - 1] = '\0';
 	return atoi(app->line);
+}
+
+int app_try(struct app *app, const char *statements)
+{
+	app_start(app, statements);
+	return app_finish(app);
+}
+
+pid_t app_pid(const struct app *app)
+{
+	return app->pid;
 }
 
 static const char *text_of(const struct app *app)

@@ -37,6 +37,13 @@ int app_try(struct app *app, const char *statements);
  * one; valid until the next call. */
 const char *app_sql(struct app *app, const char *statements);
 
+/* Let it run statements and wait for nothing; nothing else may be asked of it
+ * until app_finish(), which returns what app_try() does. */
+void app_start(struct app *app, const char *statements);
+int app_finish(struct app *app);
+
+pid_t app_pid(const struct app *app);
+
 /* Close the database, but do not write its log back. Accepts NULL. */
 void app_close(struct app *app);
 

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -88,4 +89,44 @@ void frozen_take(struct frozen *frozen, const char *name)
 		rc = sqlite_image_settle(&frozen->image, &frozen->cancel, &err);
 	if (rc < 0)
 		fail_msg("%s", still_error_msg(&err));
+}
+
+uint8_t *frozen_copy(struct frozen *frozen)
+{
+	size_t size = (size_t) sqlite_image_bytes(&frozen->image);
+	struct still_error err = STILL_ERROR_INIT;
+	uint8_t *copy = malloc(size);
+
+	assert_non_null(copy);
+	if (sqlite_image_read(&frozen->image, 0, copy, size, &err) < 0)
+		fail_msg("%s", still_error_msg(&err));
+	return copy;
+}
+
+static void differs(const uint8_t *a, const uint8_t *b, size_t len,
+    size_t page_size, size_t off)
+{
+	for (size_t i = 0; i < len; i++)
+		if (a[i] != b[i])
+			fail_msg("page %zu is another one, from byte %zu on",
+			    (off + i) / page_size + 1, (off + i) % page_size);
+}
+
+void frozen_is(struct frozen *frozen, const uint8_t *want)
+{
+	const size_t size = (size_t) sqlite_image_bytes(&frozen->image);
+	const size_t page = frozen->image.page_size_bytes;
+	/* Neither begins nor ends where pages do. */
+	const size_t part = 3 * page + 7;
+	uint8_t *got = frozen_copy(frozen);
+
+	differs(got, want, size, page, 0);
+	for (size_t off = page / 3; off < size; off += part) {
+		size_t len = size - off < part ? size - off : part;
+
+		assert_int_equal(
+		    sqlite_image_read(&frozen->image, off, got, len, NULL), 0);
+		differs(got, want + off, len, page, off);
+	}
+	free(got);
 }

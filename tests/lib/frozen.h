@@ -31,6 +31,12 @@ void frozen_close(struct frozen *frozen);
  * fails where the freeze does; damage is in the image. */
 void frozen_take(struct frozen *frozen, const char *name);
 
+/* All of it as it is read now; the caller frees it. */
+uint8_t *frozen_copy(struct frozen *frozen);
+
+/* Read whole, and in parts, it is `want`. */
+void frozen_is(struct frozen *frozen, const uint8_t *want);
+
 /* End it. */
 void frozen_release(struct frozen *frozen);
 

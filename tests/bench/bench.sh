@@ -10,16 +10,22 @@
 #	DBS       how many "many" databases are: 2000
 #	LOADS     commits a second while copying, 0 is idle: 0 500 (0 100 500)
 #	LIMIT     seconds after which a command is given up: 10 (60)
+#	PINS_S    seconds that a session lasts, beside which others write: 60
+#	          (600)
+#	PINS_MIB  of the databases of these: 1024
+#	PIN_MODES what is compared: none auto govern hold
+#	KEEP      a directory in which what they met is left, in detail
 #	ROWS      a regular expression: only rows that match. A row is called
-#	          "cp of the mount, 500/s", "freeze, 100 MiB" or
-#	          "stall, 2 databases, WAL".
+#	          "cp of the mount, 500/s", "freeze, 100 MiB",
+#	          "stall, 2 databases, WAL" or "pins, truncate, 200/s".
 . "$(dirname "$0")/../lib/mount.sh"
 . "$(dirname "$0")/time.sh"
 . "$(dirname "$0")/data.sh"
 . "$(dirname "$0")/writer.sh"
 . "$(dirname "$0")/copies.sh"
 . "$(dirname "$0")/freezes.sh"
-: "${PACE:?}"
+. "$(dirname "$0")/pins.sh"
+: "${PACE:?}" "${PATIENT:?}"
 
 full() { [ -n "${FULL:-}" ] && echo "$2" || echo "$1"; }
 runs=${RUNS:-$(full 3 7)}
@@ -28,6 +34,9 @@ sizes=${SIZES:-$(full '10 100' '10 100 1024 4096 8192')}
 dbs=${DBS:-2000}
 loads=${LOADS:-$(full '0 500' '0 100 500')}
 limit=${LIMIT:-$(full 10 60)}
+pins_s=${PINS_S:-$(full 60 600)}
+pins_mib=${PINS_MIB:-1024}
+pin_modes=${PIN_MODES:-none auto govern hold}
 rows=${ROWS:-.}
 
 # wanted ROW
@@ -115,6 +124,7 @@ from when they began.' load while commits failed 'due p50' 'due p99' 'due max' \
 	'begin p50' 'begin p99' 'begin max'
 rows_in writers
 freezes
+pins
 table 'Memory of the daemon after a copy of the mount, in MiB.' \
 	copied VmHWM RssAnon
 rows_in memory

@@ -183,7 +183,7 @@ static void give_way(struct sqlite_governor *governor,
 	struct still_error why = STILL_ERROR_INIT;
 
 	still_error_set(&why, STILL_ERR_LOST, what->sys_errno,
-	    what->hint ? what->hint : "End this session and begin another.",
+	    what->hint ? what->hint : "Begin another session.",
 	    "database `%s`: the snapshot was given up, because a checkpoint of "
 	    "its application waited for it: %s",
 	    watch->image->rel, still_error_msg(what));

@@ -69,8 +69,8 @@ static bool same_log(
 static int restarted(const struct sqlite_image *image, struct still_error *err)
 {
 	return still_error_set(err, STILL_ERR_LOST, 0,
-	    "The live database is not harmed by stillfs; end this session and "
-	    "begin another.",
+	    "The live database is not harmed by stillfs; begin another "
+	    "session.",
 	    "database `%s`: the snapshot is no longer protected, its log was "
 	    "restarted",
 	    image->rel);

@@ -41,6 +41,7 @@
 
 #define READERS 3
 #define LOOK_NS (20 * 1000 * 1000)
+#define LOOKS_AT_MANY_MAX 50
 #define PATIENCE_NS (30 * STILL_NS_PER_S)
 #define MIB (1024.0 * 1024.0)
 
@@ -166,6 +167,7 @@ static struct seen {
 	uint64_t n_commits;     /* while the pins were governed */
 	uint8_t salts[MOMENT_DATABASES_MAX][8];
 	off_t log_bytes[MOMENT_DATABASES_MAX];
+	unsigned n_looks_at_many[MOMENT_DATABASES_MAX]; /* slots, in a row */
 } seen;
 
 /* The -wal carries no locks, so it may be opened and closed. A log that was
@@ -190,12 +192,22 @@ static void look_at_log(const struct moment *moment, size_t i)
 	seen.log_bytes[i] = st.st_size;
 }
 
+/* A pin has one, and another for the length of a hop. */
+static void look_at_slots(const struct moment *moment, size_t i)
+{
+	if (moment_slots(moment, i) <= 1)
+		seen.n_looks_at_many[i] = 0;
+	else if (++seen.n_looks_at_many[i] > LOOKS_AT_MANY_MAX)
+		moment_die("governor", "does not let a read slot go");
+}
+
 static void look(struct moment *moment, int64_t start_ns)
 {
 	uint64_t log_bytes = 0;
 
 	for (size_t i = 0; i < moment->n; i++) {
 		look_at_log(moment, i);
+		look_at_slots(moment, i);
 		log_bytes += (uint64_t) seen.log_bytes[i];
 	}
 	if (log_bytes > seen.log_max_bytes)

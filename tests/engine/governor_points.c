@@ -104,6 +104,27 @@ static void every_step_of_a_copy(void **state)
 	}
 }
 
+/* ---- nothing stays behind --------------------------------------------------- */
+
+/* A cut over several databases takes its slots otherwise. Whatever way they were
+ * taken, a pin that was moved on is in nobody's way. */
+static void slots_are_let_go(void **state)
+{
+	(void) state;
+	for (int two = 0; two < 2; two++) {
+		struct stage stage;
+
+		two ? stage_freeze_two(&stage) : stage_freeze(&stage);
+		stage_govern(&stage, STILL_PIN_GOVERN);
+		stage_wait_for_moves(&stage, &stage_actions[0], 3);
+		app_sql(stage.app, "PRAGMA busy_timeout=20000");
+		app_sql(stage.app, "PRAGMA wal_checkpoint(TRUNCATE)");
+		assert_int_equal(stage_log_bytes(&stage), 0);
+		assert_int_equal(moment_slots(&stage.moment, 0), 1);
+		stage_end(&stage);
+	}
+}
+
 /* ---- stopped in the midst ------------------------------------------------- */
 
 static void *stop(void *arg)
@@ -362,6 +383,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_step_of_a_hop),
 	    cmocka_unit_test(every_step_of_a_copy),
+	    cmocka_unit_test(slots_are_let_go),
 	    cmocka_unit_test(stopped_at_every_step),
 	    cmocka_unit_test(readers_are_waited_for),
 	    cmocka_unit_test(readers_that_are_not_are_wrong),

@@ -4,6 +4,7 @@
 #include "tests/engine/moment.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,43 +185,69 @@ void moment_release(struct moment *moment)
 
 /* ---- locks --------------------------------------------------------------- */
 
-/* A line is "1: POSIX ADVISORY READ 4711 fe:00:1234 123 123". */
-static bool locks_inode(const struct stat *st)
+/* In a -shm file; one byte each. */
+#define SLOT_FIRST_BYTE 123
+#define SLOT_LAST_BYTE 127
+
+/* How many bytes from `first` to `last` this process has locked. A line is
+ * "1: POSIX ADVISORY READ 4711 fe:00:1234 123 124", or ends in EOF. */
+static unsigned long count_bytes(
+    const struct stat *st, unsigned long first, unsigned long last)
 {
 	FILE *file = fopen("/proc/locks", "re");
-	bool found = false;
+	unsigned long n = 0;
 	char line[256];
 
 	if (!file)
 		moment_die("/proc/locks", "cannot be read");
 	while (fgets(line, sizeof(line), file)) {
 		unsigned long inode;
+		unsigned long from;
+		unsigned long to;
 		unsigned int major;
 		unsigned int minor;
 		int pid;
+		int n_read = sscanf(line,
+		    "%*s POSIX %*s %*s %d %x:%x:%lu %lu %lu", &pid, &major,
+		    &minor, &inode, &from, &to);
 
-		if (sscanf(line, "%*s POSIX %*s %*s %d %x:%x:%lu", &pid, &major,
-			&minor, &inode) == 4 &&
-		    pid == getpid() && inode == st->st_ino &&
-		    makedev(major, minor) == st->st_dev)
-			found = true;
+		if (n_read < 5 || pid != getpid() || inode != st->st_ino ||
+		    makedev(major, minor) != st->st_dev)
+			continue;
+		if (n_read < 6 || to > last)
+			to = last;
+		if (from < first)
+			from = first;
+		n += to >= from ? to - from + 1 : 0;
 	}
 	fclose(file);
-	return found;
+	return n;
+}
+
+static bool stat_of(
+    const struct moment *moment, size_t i, const char *suffix, struct stat *ret)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s%s", names[i], suffix);
+	return fstatat(moment->root_fd, name, ret, 0) == 0;
 }
 
 bool moment_locks(const struct moment *moment, size_t i)
 {
-	static const char *const suffixes[] = {"", "-shm"};
 	struct stat st;
-	bool found = false;
 
-	for (size_t k = 0; k < 2; k++) {
-		char name[32];
+	return (stat_of(moment, i, "", &st) &&
+		   count_bytes(&st, 0, LONG_MAX) > 0) ||
+	    (stat_of(moment, i, "-shm", &st) &&
+		count_bytes(&st, 0, LONG_MAX) > 0);
+}
 
-		snprintf(name, sizeof(name), "%s%s", names[i], suffixes[k]);
-		if (fstatat(moment->root_fd, name, &st, 0) == 0)
-			found |= locks_inode(&st);
-	}
-	return found;
+unsigned moment_slots(const struct moment *moment, size_t i)
+{
+	struct stat st;
+
+	if (!stat_of(moment, i, "-shm", &st))
+		return 0;
+	return (unsigned) count_bytes(&st, SLOT_FIRST_BYTE, SLOT_LAST_BYTE);
 }

@@ -54,4 +54,7 @@ void moment_release(struct moment *moment);
 /* Has this process a lock on the database or its -shm, by /proc/locks? */
 bool moment_locks(const struct moment *moment, size_t i);
 
+/* How many read slots of its wal-index has this process? */
+unsigned moment_slots(const struct moment *moment, size_t i);
+
 #endif

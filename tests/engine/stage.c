@@ -37,7 +37,7 @@ void stage_connect(struct stage *stage)
 	app_sql(stage->app, settings);
 }
 
-void stage_freeze(struct stage *stage)
+static void freeze(struct stage *stage, size_t n)
 {
 	static const char *const suffixes[] = {"", "-wal", "-shm"};
 
@@ -52,12 +52,28 @@ void stage_freeze(struct stage *stage)
 	app_sql(stage->app, "UPDATE t SET b=randomblob(600) WHERE id % 3 = 0");
 	app_sql(stage->app, "PRAGMA wal_checkpoint(PASSIVE)");
 	app_sql(stage->app, "UPDATE t SET b=randomblob(650) WHERE id % 7 = 0");
-	moment_take(&stage->moment, stage->dir, 1);
+	if (n > 1) {
+		struct app *other = app_open(scratch_path(stage->dir, "b.db"));
+
+		app_sql(other, "PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+		app_close(other);
+	}
+	moment_take(&stage->moment, stage->dir, n);
 	truth_take(&stage->truth, &stage->moment.images[0]);
 	stage->options = (struct still_attach_options){
 	    .pin = STILL_PIN_GOVERN,
 	    .pin_limit_ns = 1000000,
 	};
+}
+
+void stage_freeze(struct stage *stage)
+{
+	freeze(stage, 1);
+}
+
+void stage_freeze_two(struct stage *stage)
+{
+	freeze(stage, 2);
 }
 
 void stage_govern(struct stage *stage, enum still_pin_policy policy)

@@ -31,6 +31,9 @@ struct stage {
  * open. */
 void stage_freeze(struct stage *stage);
 
+/* At one cut with a second database, of which nothing is said any more. */
+void stage_freeze_two(struct stage *stage);
+
 /* The rest of the options may be set before. */
 void stage_govern(struct stage *stage, enum still_pin_policy policy);
 

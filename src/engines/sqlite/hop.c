@@ -22,6 +22,13 @@ int sqlite_hop_prepare(
 	char *rel;
 	int rc = 0;
 
+	/* A slot is let go by the connection that locked it, or not at all. In
+	 * a cut over several databases the reader does, without a transaction;
+	 * so it is the carrier from here on. */
+	if (!pin->carrier.file && pin->hold.slot >= 0) {
+		pin->carrier = pin->reader;
+		memset(&pin->reader, 0, sizeof(pin->reader));
+	}
 	if (!pin->carrier.file)
 		rc = sqlite_handle_open(&pin->carrier, &pin->target, err);
 	if (rc < 0) {

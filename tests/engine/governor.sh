@@ -39,6 +39,7 @@ while read -r words; do
 done <<-'END'
 	policy=govern page_size=512 n=1 mib=4 auto_vacuum=1 kill=1 autocheckpoint=1000 roles='update@a regrow@a append@a mixed@a'
 	policy=govern page_size=4096 n=3 mib=4 auto_vacuum=2 kill=0 autocheckpoint=1 roles='update@a hot@a transfer@b vacuum@b opens@c opens@c truncate@a'
+	policy=govern assist=1 page_size=4096 n=1 mib=8 auto_vacuum=1 kill=0 autocheckpoint=1000 roles='update@a big@a shrink@a append@a'
 	policy=auto page_size=65536 n=2 mib=16 auto_vacuum=0 kill=1 autocheckpoint=1000 roles='update@a big@a blobs@b hot@b restart@b' complete=1
 	policy=auto spool=2000000 page_size=4096 n=1 mib=16 auto_vacuum=0 kill=0 autocheckpoint=0 roles='hot@a full@a'
 	policy=hold page_size=4096 n=1 mib=4 auto_vacuum=1 kill=1 autocheckpoint=1000 roles='update@a regrow@a passive@a'

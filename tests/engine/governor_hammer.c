@@ -11,6 +11,7 @@
  *	policy=auto|govern|hold
  *	pin_ms=N           the limit of a pin's age
  *	spool=BYTES        the limit of the spool; 0: none
+ *	assist=1           the governor checkpoints, too
  *	page_size= mib= n= auto_vacuum= autocheckpoint= kill= roles=
  *	                   of the load: see tests/engine/churner.h
  *	complete=1         the images must have been completed at the end,
@@ -111,6 +112,8 @@ static void set(const char *key, const char *value)
 		options.attach.pin_limit_ns = (int64_t) number * 1000000;
 	else if (strcmp(key, "spool") == 0)
 		options.spool_bytes = number;
+	else if (strcmp(key, "assist") == 0)
+		options.attach.assist = number;
 	else if (strcmp(key, "complete") == 0)
 		options.complete = number;
 	else if (strcmp(key, "roles") == 0)
@@ -150,10 +153,10 @@ static void print_options(void)
 	snprintf(repeat, sizeof(repeat), "governor_hammer seed=%llu",
 	    (unsigned long long) options.seed);
 	truth_repeat = repeat;
-	printf("%s seconds=%u policy=%s pin_ms=%lld spool=%llu ", repeat,
-	    options.seconds, policies[options.attach.pin],
+	printf("%s seconds=%u policy=%s pin_ms=%lld spool=%llu assist=%d ",
+	    repeat, options.seconds, policies[options.attach.pin],
 	    (long long) options.attach.pin_limit_ns / 1000000,
-	    (unsigned long long) options.spool_bytes);
+	    (unsigned long long) options.spool_bytes, options.attach.assist);
 	churner_plan_print(&options.plan);
 }
 

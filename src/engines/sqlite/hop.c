@@ -46,75 +46,53 @@ int sqlite_hop_prepare(
 
 /* ---- one lock ------------------------------------------------------------ */
 
+/* The pin's own slot is locked already, and once. */
+static bool take(
+    struct sqlite_pin *pin, int slot, uint32_t mark, struct sqlite_hold *hold)
+{
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
+	bool own = slot == pin->hold.slot;
+
+	if (own &&
+	    (mark != pin->hold.mark ||
+		!sqlite_slots_header_is(&slots, &hold->header)))
+		return false;
+	if (!own && !sqlite_slots_take(&slots, slot, mark, &hold->header))
+		return false;
+	hold->slot = slot;
+	hold->mark = mark;
+	return true;
+}
+
+static void let_go(struct sqlite_pin *pin, int slot)
+{
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
+
+	if (slot != pin->hold.slot)
+		sqlite_slots_let_go(&slots, slot);
+}
+
 static bool is_still(
     const struct sqlite_pin *pin, const struct sqlite_index_header *header)
 {
-	struct sqlite_index_header now;
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
 
-	return sqlite_index_read(pin->index, &now) &&
-	    memcmp(&now, header, sizeof(now)) == 0;
+	return sqlite_slots_header_is(&slots, header);
 }
 
-static bool lock(struct sqlite_pin *pin, int slot, int mode)
-{
-	return sqlite_pin_lock(
-	    pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_LOCK | mode);
-}
-
-static void unlock(struct sqlite_pin *pin, int slot, int mode)
-{
-	sqlite_pin_lock(pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_UNLOCK | mode);
-}
-
-/* The pin's own slot is locked already, and once. */
-static bool share(struct sqlite_pin *pin, int slot)
-{
-	return slot == pin->hold.slot || lock(pin, slot, SQLITE_SHM_SHARED);
-}
-
-static void unshare(struct sqlite_pin *pin, int slot)
-{
-	if (slot != pin->hold.slot)
-		unlock(pin, slot, SQLITE_SHM_SHARED);
-}
-
+/* Under the lock nothing can be written back; so what was, was before. */
 static bool take_zero(struct sqlite_pin *pin, struct sqlite_hold *hold)
 {
-	if (hold->backfill != hold->header.max_frame || !share(pin, 0))
-		return false;
-	if (is_still(pin, &hold->header) &&
-	    sqlite_index_backfill(pin->index) == hold->backfill) {
-		hold->slot = 0;
-		hold->mark = 0;
-		return true;
-	}
-	unshare(pin, 0);
-	return false;
+	return hold->backfill == hold->header.max_frame &&
+	    take(pin, 0, 0, hold);
 }
 
-static bool take_marked(
-    struct sqlite_pin *pin, int slot, uint32_t mark, struct sqlite_hold *hold)
-{
-	if (!share(pin, slot))
-		return false;
-	if (sqlite_index_mark(pin->index, slot) == mark &&
-	    is_still(pin, &hold->header)) {
-		hold->slot = slot;
-		hold->mark = mark;
-		return true;
-	}
-	unshare(pin, slot);
-	return false;
-}
-
-/* A -shm that we may not write refuses the exclusive lock. */
 static bool set_mark(struct sqlite_pin *pin, int slot, uint32_t mark)
 {
-	if (slot == pin->hold.slot || !lock(pin, slot, SQLITE_SHM_EXCLUSIVE))
-		return false;
-	sqlite_index_set_mark(pin->index, slot, mark);
-	unlock(pin, slot, SQLITE_SHM_EXCLUSIVE);
-	return true;
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
+
+	return slot != pin->hold.slot &&
+	    sqlite_slots_set_mark(&slots, slot, mark);
 }
 
 /* ---- which one ----------------------------------------------------------- */
@@ -127,11 +105,11 @@ static bool take_newest(
 	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++)
 		if (slot != avoid &&
 		    sqlite_index_mark(pin->index, slot) == want &&
-		    take_marked(pin, slot, want, hold))
+		    take(pin, slot, want, hold))
 			return true;
 	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++)
 		if (slot != avoid && set_mark(pin, slot, want) &&
-		    take_marked(pin, slot, want, hold))
+		    take(pin, slot, want, hold))
 			return true;
 	return false;
 }
@@ -157,7 +135,7 @@ static bool take_newer(
 			best_mark = mark;
 		}
 	}
-	return best >= 0 && take_marked(pin, best, best_mark, hold);
+	return best >= 0 && take(pin, best, best_mark, hold);
 }
 
 static bool attempt(struct sqlite_pin *pin, int avoid, struct sqlite_hold *ret)
@@ -193,16 +171,18 @@ bool sqlite_hop_take(struct sqlite_pin *pin, int avoid, struct sqlite_hold *ret)
 
 void sqlite_hop_drop(struct sqlite_pin *pin, const struct sqlite_hold *hold)
 {
-	unshare(pin, hold->slot);
+	let_go(pin, hold->slot);
 }
 
 void sqlite_hop_finish(struct sqlite_pin *pin, const struct sqlite_hold *hold)
 {
-	if (pin->hold.slot < 0)
-		sqlite_handle_close(&pin->reader);
-	else if (pin->hold.slot != hold->slot)
-		unlock(pin, pin->hold.slot, SQLITE_SHM_SHARED);
+	int left = pin->hold.slot;
+
 	pin->hold = *hold;
+	if (left < 0)
+		sqlite_handle_close(&pin->reader);
+	else
+		let_go(pin, left);
 }
 
 /* ---- who waits ----------------------------------------------------------- */

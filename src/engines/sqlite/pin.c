@@ -27,14 +27,6 @@ enum verdict {
 
 /* ---- the wal-index ---------------------------------------------------- */
 
-static bool header_is_still(const struct sqlite_pin *pin)
-{
-	struct sqlite_index_header now;
-
-	return sqlite_index_read(pin->index, &now) &&
-	    memcmp(&now, &pin->header, sizeof(now)) == 0;
-}
-
 /* The connection whose slot locks are ours: its transaction, if it has one,
  * holds none that we take. */
 static sqlite3_file *lock_file(const struct sqlite_pin *pin)
@@ -42,22 +34,28 @@ static sqlite3_file *lock_file(const struct sqlite_pin *pin)
 	return pin->carrier.file ? pin->carrier.file : pin->reader.file;
 }
 
-bool sqlite_pin_lock(struct sqlite_pin *pin, int which, int flags)
+struct sqlite_slots sqlite_pin_slots(const struct sqlite_pin *pin)
 {
-	sqlite3_file *file = lock_file(pin);
-
-	return file->pMethods->xShmLock(file, which, 1, flags) == SQLITE_OK;
+	return (struct sqlite_slots){
+	    .file = lock_file(pin),
+	    .index = pin->index,
+	};
 }
 
-static bool lock_slot(struct sqlite_pin *pin, int slot, int mode)
+static bool header_is_still(const struct sqlite_pin *pin)
 {
-	return sqlite_pin_lock(
-	    pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_LOCK | mode);
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
+
+	return sqlite_slots_header_is(&slots, &pin->header);
 }
 
-static void unlock_slot(struct sqlite_pin *pin, int slot, int mode)
+static void let_slot_go(struct sqlite_pin *pin)
 {
-	sqlite_pin_lock(pin, SQLITE_LOCK_READ(slot), SQLITE_SHM_UNLOCK | mode);
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
+
+	if (pin->hold.slot >= 0 && slots.file)
+		sqlite_slots_let_go(&slots, pin->hold.slot);
+	pin->hold.slot = -1;
 }
 
 /* ---- opening ----------------------------------------------------------- */
@@ -94,46 +92,33 @@ static int map_index(
 
 /* ---- freezing ---------------------------------------------------------- */
 
-/* Lock `slot` and keep it if rule 5 holds: mark `mark`, header unmoved. */
-static enum verdict settle(struct sqlite_pin *pin, int slot, uint32_t mark)
+/* Lock `slot` and keep it if rule 5 holds. */
+static bool settle(struct sqlite_pin *pin, int slot, uint32_t mark)
 {
-	if (!lock_slot(pin, slot, SQLITE_SHM_SHARED))
-		return MOVED;
-	if (sqlite_index_mark(pin->index, slot) == mark &&
-	    header_is_still(pin)) {
-		pin->hold.slot = slot;
-		pin->hold.mark = mark;
-		return FROZEN;
-	}
-	unlock_slot(pin, slot, SQLITE_SHM_SHARED);
-	return MOVED;
-}
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
 
-/* Set a mark in a slot that nobody uses. A -shm that we may not write refuses
- * the exclusive lock, so it is never written. */
-static bool set_mark(struct sqlite_pin *pin, int slot, uint32_t mark)
-{
-	if (!lock_slot(pin, slot, SQLITE_SHM_EXCLUSIVE))
+	if (!sqlite_slots_take(&slots, slot, mark, &pin->header))
 		return false;
-	sqlite_index_set_mark(pin->index, slot, mark);
-	unlock_slot(pin, slot, SQLITE_SHM_EXCLUSIVE);
+	pin->hold.slot = slot;
+	pin->hold.mark = mark;
 	return true;
 }
 
 /* Rules 5 and 6. FROZEN with slot == -1: no slot is to be had, lock 0 stays. */
 static enum verdict take_slot(struct sqlite_pin *pin)
 {
+	const struct sqlite_slots slots = sqlite_pin_slots(pin);
 	const uint32_t want = pin->header.max_frame;
 	uint32_t best_mark = 0;
 	int best = -1;
 
 	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++)
 		if (sqlite_index_mark(pin->index, slot) == want &&
-		    settle(pin, slot, want) == FROZEN)
+		    settle(pin, slot, want))
 			return FROZEN;
 	for (int slot = 1; slot < SQLITE_INDEX_READERS; slot++)
-		if (set_mark(pin, slot, want) &&
-		    settle(pin, slot, want) == FROZEN)
+		if (sqlite_slots_set_mark(&slots, slot, want) &&
+		    settle(pin, slot, want))
 			return FROZEN;
 	if (!header_is_still(pin))
 		return MOVED;
@@ -145,7 +130,7 @@ static enum verdict take_slot(struct sqlite_pin *pin)
 			best_mark = mark;
 		}
 	}
-	if (best >= 0 && settle(pin, best, best_mark) == FROZEN)
+	if (best >= 0 && settle(pin, best, best_mark))
 		return FROZEN;
 	return header_is_still(pin) ? FROZEN : MOVED;
 }
@@ -199,14 +184,16 @@ static int attempt(
 
 bool sqlite_pin_hold(struct sqlite_pin *pin)
 {
-	return sqlite_pin_lock(
-	    pin, SQLITE_LOCK_WRITE, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED);
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
+
+	return sqlite_slots_hold_writers(&slots);
 }
 
 void sqlite_pin_let_go(struct sqlite_pin *pin)
 {
-	sqlite_pin_lock(
-	    pin, SQLITE_LOCK_WRITE, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
+	struct sqlite_slots slots = sqlite_pin_slots(pin);
+
+	sqlite_slots_let_writers_go(&slots);
 }
 
 /* Hold the writers off for one attempt; they wait in their busy handlers. */
@@ -320,9 +307,7 @@ int sqlite_pin_fix(
 
 void sqlite_pin_drop(struct sqlite_pin *pin)
 {
-	if (pin->hold.slot >= 0)
-		unlock_slot(pin, pin->hold.slot, SQLITE_SHM_SHARED);
-	pin->hold.slot = -1;
+	let_slot_go(pin);
 	sqlite_handle_end(&pin->reader);
 }
 
@@ -458,8 +443,7 @@ void sqlite_pin_release(struct sqlite_pin *pin)
 {
 	/* SQLite forgets the locks of a connection that closes while another
 	 * one shares the file, so ours are given back by hand. */
-	if (pin->hold.slot >= 0 && lock_file(pin))
-		unlock_slot(pin, pin->hold.slot, SQLITE_SHM_SHARED);
+	let_slot_go(pin);
 	sqlite_handle_close(&pin->carrier);
 	sqlite_handle_close(&pin->reader);
 	sqlite_file_close(pin->shm);

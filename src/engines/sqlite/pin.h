@@ -59,6 +59,7 @@
 #include "engines/sqlite/files.h"
 #include "engines/sqlite/format.h"
 #include "engines/sqlite/handle.h"
+#include "engines/sqlite/slots.h"
 
 /* A read lock, and the commit that it stands at. */
 struct sqlite_hold {
@@ -150,9 +151,8 @@ int sqlite_pin_refresh(struct sqlite_pin *pin, struct still_error *err);
 /* NOTFOUND: the journal mode is not the one that was seen at the opening. */
 int sqlite_pin_switched(const struct sqlite_pin *pin, struct still_error *err);
 
-/* Lock or unlock slot `which` (SQLITE_LOCK_READ(i) ...), as SQLite's xShmLock()
- * does, for the connection whose slot locks are ours. */
-bool sqlite_pin_lock(struct sqlite_pin *pin, int which, int flags);
+/* The read slots, for the connection whose locks on them are ours. */
+struct sqlite_slots sqlite_pin_slots(const struct sqlite_pin *pin);
 
 /* The page number that the wal-index has for `frame`, or 0 when it cannot be
  * read. Only frames in (backfill, max_frame]. */

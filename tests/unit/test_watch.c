@@ -25,6 +25,8 @@
 
 /* The frames that 4 MiB of log take. */
 #define MANY (((4 << 20) + FRAME - 1) / FRAME)
+/* How long the pin stands before it steps aside. */
+#define STEP (40 * MS)
 
 struct fixture {
 	struct sqlite_image image;
@@ -350,17 +352,18 @@ static void sidestep(void **state)
 
 		f.sight.waiter = SOMEBODY;
 		judge(&f, 5 * MS, SQLITE_REASON_NONE, -1);
-		judge(&f, 15 * MS - 1, SQLITE_REASON_NONE, -1);
-		judge(&f, 15 * MS, SQLITE_REASON_WAITER, slot);
+		judge(&f, 5 * MS + STEP - 1, SQLITE_REASON_NONE, -1);
+		judge(&f, 5 * MS + STEP, SQLITE_REASON_WAITER, slot);
 		/* Not to be had: it is asked for again. */
-		judge(&f, 16 * MS, SQLITE_REASON_WAITER, slot);
+		judge(&f, 6 * MS + STEP, SQLITE_REASON_WAITER, slot);
 		/* It went elsewhere, and that may have been wrong, too. */
-		move(&f, 16 * MS, slot % 4 + 1);
-		judge(&f, 26 * MS - 1, SQLITE_REASON_NONE, -1);
-		judge(&f, 26 * MS, SQLITE_REASON_WAITER, slot % 4 + 1);
+		move(&f, 6 * MS + STEP, slot % 4 + 1);
+		judge(&f, 6 * MS + 2 * STEP - 1, SQLITE_REASON_NONE, -1);
+		judge(&f, 6 * MS + 2 * STEP, SQLITE_REASON_WAITER,
+		    slot % 4 + 1);
 		/* A commit is more than a guess. */
 		commit(&f, 1);
-		judge(&f, 26 * MS, SQLITE_REASON_WAITER, -1);
+		judge(&f, 6 * MS + 2 * STEP, SQLITE_REASON_WAITER, -1);
 	}
 }
 
@@ -377,7 +380,22 @@ static void no_sidestep(void **state)
 	}
 }
 
-/* Each has his own 10 ms. */
+/* The pin hops for him, and he has not looked again yet. It does not step back
+ * into the slot that he waits for, whatever he slept for. */
+static void no_step_back(void **state)
+{
+	struct fixture f = pinned(2);
+
+	(void) state;
+	commit(&f, 1);
+	f.sight.waiter = SOMEBODY;
+	judge(&f, 0, SQLITE_REASON_WAITER, -1);
+	move(&f, 0, 1);
+	for (int ms = 1; ms <= 25; ms++)
+		judge(&f, ms * MS, SQLITE_REASON_NONE, -1);
+}
+
+/* Each has his own time. */
 static void waiters_change(void **state)
 {
 	struct fixture f = pinned(1);
@@ -385,17 +403,17 @@ static void waiters_change(void **state)
 	(void) state;
 	f.sight.waiter = SOMEBODY;
 	judge(&f, 0, SQLITE_REASON_NONE, -1);
-	judge(&f, 9 * MS, SQLITE_REASON_NONE, -1);
+	judge(&f, STEP - MS, SQLITE_REASON_NONE, -1);
 	f.sight.waiter = ANOTHER;
-	judge(&f, 10 * MS, SQLITE_REASON_NONE, -1);
-	judge(&f, 20 * MS - 1, SQLITE_REASON_NONE, -1);
-	judge(&f, 20 * MS, SQLITE_REASON_WAITER, 1);
+	judge(&f, STEP, SQLITE_REASON_NONE, -1);
+	judge(&f, 2 * STEP - 1, SQLITE_REASON_NONE, -1);
+	judge(&f, 2 * STEP, SQLITE_REASON_WAITER, 1);
 	f.sight.waiter = 0;
-	judge(&f, 21 * MS, SQLITE_REASON_NONE, -1);
-	judge(&f, 50 * MS, SQLITE_REASON_NONE, -1);
+	judge(&f, 2 * STEP + MS, SQLITE_REASON_NONE, -1);
+	judge(&f, 4 * STEP, SQLITE_REASON_NONE, -1);
 	f.sight.waiter = ANOTHER;
-	judge(&f, 51 * MS, SQLITE_REASON_NONE, -1);
-	judge(&f, 61 * MS, SQLITE_REASON_WAITER, 1);
+	judge(&f, 4 * STEP + MS, SQLITE_REASON_NONE, -1);
+	judge(&f, 5 * STEP + MS, SQLITE_REASON_WAITER, 1);
 }
 
 /* The other reasons hold beside one for whom nothing can be done yet. */
@@ -428,23 +446,23 @@ static void counted_once(void **state)
 	judge(&f, 1, SQLITE_REASON_WAITER, -1);
 	assert_true(move(&f, 1, 1));
 	/* The same, however often it steps aside for him. */
-	judge(&f, 11 * MS + 1, SQLITE_REASON_WAITER, 1);
-	assert_false(move(&f, 12 * MS, 2));
-	judge(&f, 22 * MS, SQLITE_REASON_WAITER, 2);
-	assert_false(move(&f, 22 * MS, 3));
+	judge(&f, STEP + 1, SQLITE_REASON_WAITER, 1);
+	assert_false(move(&f, STEP + MS, 2));
+	judge(&f, 2 * STEP + MS, SQLITE_REASON_WAITER, 2);
+	assert_false(move(&f, 2 * STEP + MS, 3));
 	/* Another. */
 	f.sight.waiter = ANOTHER;
 	commit(&f, 1);
-	judge(&f, 23 * MS, SQLITE_REASON_WAITER, -1);
-	assert_true(move(&f, 23 * MS, 1));
-	assert_false(move(&f, 24 * MS, 2));
+	judge(&f, 2 * STEP + 2 * MS, SQLITE_REASON_WAITER, -1);
+	assert_true(move(&f, 2 * STEP + 2 * MS, 1));
+	assert_false(move(&f, 2 * STEP + 3 * MS, 2));
 	/* The first again, in his next checkpoint. */
 	f.sight.waiter = 0;
-	judge(&f, 30 * MS, SQLITE_REASON_NONE, -1);
+	judge(&f, 3 * STEP, SQLITE_REASON_NONE, -1);
 	f.sight.waiter = ANOTHER;
 	commit(&f, 1);
-	judge(&f, 31 * MS, SQLITE_REASON_WAITER, -1);
-	assert_true(move(&f, 31 * MS, 1));
+	judge(&f, 3 * STEP + MS, SQLITE_REASON_WAITER, -1);
+	assert_true(move(&f, 3 * STEP + MS, 1));
 }
 
 /* He came and went while nothing could be done: he was not let by by us. */
@@ -610,6 +628,7 @@ int main(void)
 	    cmocka_unit_test(waiter_for_a_full_log),
 	    cmocka_unit_test(sidestep),
 	    cmocka_unit_test(no_sidestep),
+	    cmocka_unit_test(no_step_back),
 	    cmocka_unit_test(waiters_change),
 	    cmocka_unit_test(waiter_beside_others),
 	    cmocka_unit_test(counted_once),

@@ -15,8 +15,11 @@
 #define LOG_BYTES (UINT64_C(4) << 20)
 
 /* A checkpoint that still waits so long after the pin moved away, though nothing
- * of ours is behind, waits for the slot that the pin moved to. */
-#define SIDESTEP_NS (10 * NS_PER_MS)
+ * of ours is behind, waits for the slot that the pin moved to. SQLite looks again
+ * after 25 ms at the latest, in its first tenth of a second. Who has not looked
+ * again yet waits for the slot that the pin came from, and to step back into that
+ * is what must not be done. */
+#define SIDESTEP_NS (40 * NS_PER_MS)
 
 /* How long the writers may stand behind a pin that cannot be moved. */
 #define WAIT_NS STILL_NS_PER_S

@@ -23,8 +23,8 @@
 #define SOMEBODY 4711
 #define ANOTHER 4712
 
-/* The frames that 4 MiB of log take. */
-#define MANY (((4 << 20) + FRAME - 1) / FRAME)
+/* The frames that a MiB of log takes. */
+#define MANY (((1 << 20) + FRAME - 1) / FRAME)
 /* How long the pin stands before it steps aside. */
 #define STEP (40 * MS)
 

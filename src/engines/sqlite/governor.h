@@ -26,7 +26,7 @@
  *     alone lets the log begin anew;
  *  3. when it is read lock 0 and has been overtaken for 20 ms: under that lock
  *     the application's own checkpoints get nothing done, at a high price;
- *  4. when 4 MiB were logged since, so that no hop takes long;
+ *  4. when 1 MiB was logged since, so that no hop takes long;
  *  5. when it is older than the limit (`pin_ms=`) and has been overtaken.
  *
  * COMPLETION (complete.h). An application that checkpoints PASSIVE only, as

@@ -12,7 +12,7 @@
 #define NS_PER_MS INT64_C(1000000)
 
 #define OVERTAKEN_NS (20 * NS_PER_MS)
-#define LOG_BYTES (UINT64_C(4) << 20)
+#define LOG_BYTES (UINT64_C(1) << 20)
 
 /* A checkpoint that still waits so long after the pin moved away, though nothing
  * of ours is behind, waits for the slot that the pin moved to. SQLite looks again

@@ -152,6 +152,11 @@ int64_t still_sys_monotonic_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+int64_t still_sys_thread_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void still_sys_sleep_ns(int64_t ns)
 {
 	struct timespec ts = {

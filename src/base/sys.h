@@ -60,6 +60,9 @@ int still_sys_allocate(int fd, uint64_t bytes);
 int64_t still_sys_now_ns(void);
 int64_t still_sys_monotonic_ns(void);
 
+/* For how long the calling thread has run on a processor. */
+int64_t still_sys_thread_ns(void);
+
 /* Sleep; returns early when a signal arrives. */
 void still_sys_sleep_ns(int64_t ns);
 

@@ -118,12 +118,19 @@ static void faults(void **state)
 static void clocks(void **state)
 {
 	int64_t before_ns = still_sys_monotonic_ns();
+	int64_t run_ns = still_sys_thread_ns();
 
 	(void) state;
 	still_sys_sleep_ns(-1);
 	still_sys_sleep_ns(0);
 	still_sys_sleep_ns(2000000);
 	assert_true(still_sys_monotonic_ns() - before_ns >= 2000000);
+	/* What is slept is not run. */
+	before_ns = still_sys_monotonic_ns();
+	still_sys_sleep_ns(STILL_NS_PER_S / 5);
+	run_ns = still_sys_thread_ns() - run_ns;
+	assert_true(run_ns > 0);
+	assert_true(run_ns < (still_sys_monotonic_ns() - before_ns) / 2);
 	/* This was written in 2026. */
 	assert_true(still_sys_now_ns() > INT64_C(1767225600) * STILL_NS_PER_S);
 }

@@ -330,16 +330,26 @@ static size_t look_at_all(struct sqlite_governor *governor)
 	return n;
 }
 
+/* Until the next round, after one that took a processor for `spent_ns`. (Not the
+ * time that passed: who has to wait for a processor must not rest for it, too.) */
+static int64_t pause_of(
+    const struct sqlite_governor *governor, int64_t spent_ns)
+{
+	int64_t least_ns =
+	    governor->options.pin == STILL_PIN_HOLD ? HOLD_LOOK_NS : LOOK_NS;
+
+	if (governor->ticked || spent_ns * LOOK_SHARE < least_ns)
+		return least_ns;
+	return spent_ns * LOOK_SHARE;
+}
+
 static void *run(void *arg)
 {
 	struct sqlite_governor *governor = arg;
-	int64_t least_ns =
-	    governor->options.pin == STILL_PIN_HOLD ? HOLD_LOOK_NS : LOOK_NS;
 	size_t n = governor->n;
 
 	while (n > 0 && !atomic_load(&governor->stop)) {
-		int64_t start_ns = still_sys_monotonic_ns();
-		int64_t pause_ns;
+		int64_t start_ns = still_sys_thread_ns();
 
 		governor->ticked = false;
 		n = look_at_all(governor);
@@ -347,11 +357,10 @@ static void *run(void *arg)
 			release_all(governor);
 			break;
 		}
-		pause_ns = (still_sys_monotonic_ns() - start_ns) * LOOK_SHARE;
-		if (governor->ticked || pause_ns < least_ns)
-			pause_ns = least_ns;
 		if (n > 0)
-			wait_ns(governor, pause_ns);
+			wait_ns(governor,
+			    pause_of(
+				governor, still_sys_thread_ns() - start_ns));
 	}
 	return NULL;
 }

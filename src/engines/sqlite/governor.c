@@ -17,7 +17,8 @@
 #include "engines/sqlite/watch.h"
 
 #define OPEN_BUSY_MS 20
-#define LOOK_NS (INT64_C(5) * 1000 * 1000)
+#define LOOK_NS (INT64_C(2) * 1000 * 1000)
+#define WAITER_LOOK_NS (INT64_C(1) * 1000 * 1000) /* while somebody waits */
 #define LOOK_SHARE 20 /* a look takes at most that part of a core */
 #define HOLD_LOOK_NS (STILL_NS_PER_S / 10)
 
@@ -32,6 +33,7 @@ struct sqlite_governor {
 	size_t n;
 	int64_t begun_ns;
 	bool ticked; /* a pin was to be moved, in this round */
+	bool waited; /* somebody waited, in this round */
 	atomic_bool stop;
 	atomic_uint_fast64_t grown_bytes;
 
@@ -250,6 +252,7 @@ static uint64_t look(
 		sqlite_watch_log_bytes(watch, &sight, 0), now_ns);
 	reason = sqlite_watch_judge(
 	    watch, &sight, governor->options.pin_limit_ns, now_ns);
+	governor->waited |= sight.waiter != 0;
 	if (governor->options.pin == STILL_PIN_HOLD)
 		return grown;
 	/* To see who waits, too. That it fails is told when it matters. */
@@ -335,9 +338,10 @@ static size_t look_at_all(struct sqlite_governor *governor)
 static int64_t pause_of(
     const struct sqlite_governor *governor, int64_t spent_ns)
 {
-	int64_t least_ns =
-	    governor->options.pin == STILL_PIN_HOLD ? HOLD_LOOK_NS : LOOK_NS;
+	int64_t least_ns = governor->waited ? WAITER_LOOK_NS : LOOK_NS;
 
+	if (governor->options.pin == STILL_PIN_HOLD)
+		least_ns = HOLD_LOOK_NS;
 	if (governor->ticked || spent_ns * LOOK_SHARE < least_ns)
 		return least_ns;
 	return spent_ns * LOOK_SHARE;
@@ -352,6 +356,7 @@ static void *run(void *arg)
 		int64_t start_ns = still_sys_thread_ns();
 
 		governor->ticked = false;
+		governor->waited = false;
 		n = look_at_all(governor);
 		if (is_lost(governor)) {
 			release_all(governor);

@@ -16,8 +16,10 @@
  * costs is a look at the log written since the last, and a copy of the pages in
  * it that the image has and that were not saved before.
  *
- * WHEN. Every 5 ms (more rarely where that would be a twentieth of a core) each
- * pinned database is looked at, in memory. Its pin hops
+ * WHEN. Every 2 ms, or each ms while somebody waits (more rarely where that
+ * would be a twentieth of a core), each pinned database is looked at, in memory.
+ * SQLite asks again 1, 3, 8, 18 and 33 ms after it met a lock, so who is found
+ * 3 ms later has to wait for 10 ms more. Its pin hops
  *  1. when somebody waits: another process holds the WRITE and the CKPT byte of
  *     the wal-index and commits nothing, that is, it is in a checkpoint that
  *     holds writers up. It waits for a slot, each in its turn; where our new

@@ -28,6 +28,7 @@ import time
 MIB = 1 << 20
 SLOW_MS = 50
 STALL_MS = 100
+TOLD_MAX = 12
 # Two things happened at once when no more than this lies between them.
 BESIDE_S = 0.5
 
@@ -223,24 +224,27 @@ def pins(directory, *names):
 
 
 def stalls(directory, *names):
-    """What took longer than STALL_MS, and what was slow beside it."""
+    """Those that are alone, and what of 50 ms and more was beside them."""
     begin = float(lines(directory + "/begin")[0])
     modes = [Mode(directory, name) for name in names]
+    control = next((m.slow for m in modes if m.name == "none"), [])
     noise = machine(directory)
-    told = sorted(((s, m) for m in modes for s in m.slow if s.ms > STALL_MS),
-                  key=lambda pair: pair[0].at)
-    for s, m in told:
-        # Of each of the others, and of the machine, the longest.
-        beside = {}
-        for who, x in ([(o.name, x) for o in modes if o is not m
-                        for x in o.slow] +
-                       [("the machine", x) for x in noise]):
-            key = who, x.what
-            if s.beside(x) and (key not in beside or beside[key] < x.ms):
-                beside[key] = x.ms
-        cells(m.name, f"{s.at - begin:.1f}", s.what, f"{s.ms:.0f}",
-              ", ".join(f"{who}: {what} {ms:.0f}" for (who, what), ms
-                        in beside.items()) or "nothing")
+    for m in modes:
+        alone = stalls_of(m, control)[1] if m.name != "none" else []
+        for s in alone[:TOLD_MAX]:
+            # Of each of the others, and of the machine, the longest.
+            beside = {}
+            for who, x in ([(o.name, x) for o in modes
+                            for x in o.slow if x is not s] +
+                           [("the machine", x) for x in noise]):
+                key = f"{who}: {x.what}"
+                if s.beside(x):
+                    beside[key] = max(x.ms, beside.get(key, 0))
+            cells(m.name, f"{s.at - begin:.1f}", f"{s.ms:.0f}",
+                  ", ".join(f"{what} {ms:.0f}" for what, ms
+                            in beside.items()) or "nothing")
+        if len(alone) > TOLD_MAX:
+            cells(m.name, "...", f"{len(alone) - TOLD_MAX} more", "")
 
 
 if __name__ == "__main__":

@@ -146,8 +146,8 @@ nothing half as long." pin commits/s failed p50 p99 p99.9 longest \
 		'log at most' 'log at the end' 'copied after' copied \
 		'log until then' spool 'oldest pin' moves 'let by' CPU
 	pins_rows pins
-	table "The same: what took more than 100 ms, and what over 50 ms was
-beside it." pin second what ms 'beside it'
+	table "The same: stalls that are alone, and what took more than 50 ms
+beside them." pin second ms 'beside it'
 	pins_rows stalls
 	rm -rf "$pins_dir"
 }

@@ -505,6 +505,53 @@ static void from_a_transaction_in_place(void **state)
 	assert_int_equal(sqlite_index_backfill(pin_of(f)->index), hold.mark);
 }
 
+/* As in a cut of several databases: the slot was locked by the connection that
+ * was opened first, and no other is open. */
+static void from_a_fixed_pin(void **state)
+{
+	struct fixture *f = *state;
+	struct sqlite_pin_request request = {
+	    .root_fd = f->frozen.root_fd,
+	    .root = f->dir,
+	    .rel = "a.db",
+	    .cancel = &f->frozen.cancel,
+	};
+	struct sqlite_pin *pin = pin_of(f);
+	struct still_error err = STILL_ERROR_INIT;
+	bool fixed = false;
+
+	for (int finish = 0; finish < 2; finish++) {
+		struct sqlite_hold hold;
+		int before;
+
+		assert_int_equal(sqlite_pin_open(pin, &request, &err), 0);
+		assert_true(sqlite_pin_hold(pin));
+		assert_int_equal(sqlite_pin_fix(pin, &fixed, &err), 0);
+		sqlite_pin_let_go(pin);
+		assert_true(fixed);
+		before = pin->hold.slot;
+		held(f, bit(before));
+		prepare(f);
+		held(f, bit(before));
+		commit(f);
+		hold = take(f, -1);
+		assert_int_not_equal(hold.slot, before);
+		if (finish) {
+			sqlite_hop_finish(pin, &hold);
+			held(f, bit(hold.slot));
+		} else {
+			sqlite_hop_drop(pin, &hold);
+			held(f, bit(before));
+		}
+		commit(f);
+		hold = take(f, pin->hold.slot);
+		sqlite_hop_finish(pin, &hold);
+		held(f, bit(hold.slot));
+		sqlite_pin_release(pin);
+		held(f, 0);
+	}
+}
+
 /* Prepared twice, and released in the middle. */
 static void released_in_between(void **state)
 {
@@ -731,6 +778,7 @@ int main(int argc, char **argv)
 	    TEST(dropped),
 	    TEST(from_a_transaction),
 	    TEST(from_a_transaction_in_place),
+	    TEST(from_a_fixed_pin),
 	    TEST(released_in_between),
 	    TEST(beside_a_writer),
 	    TEST(torn_header),

@@ -609,6 +609,34 @@ static void no_room_to_complete(void **state)
 	are_right(f);
 }
 
+/* Not even for what changes: the pin stays, which is told once, until there is
+ * some. */
+static void no_room_to_move(void **state)
+{
+	struct fixture *f = *state;
+	struct still_held held;
+
+	f->dir_spool.max_bytes = 1;
+	make(f, "a.db", "WAL", 4096, 100);
+	freeze(f);
+	remember(f);
+	govern(f, STILL_PIN_GOVERN);
+	assert_false(keep(f).spool_full);
+	change(f, 0);
+	while (atomic_load(&f->n_refused) < 4)
+		still_sys_sleep_ns(MS);
+	wait_for(f, held, held.spool_full);
+	assert_int_equal(held.n_moves, 0);
+	assert_int_equal(n_spool_full(f), 1);
+	app_sql(f->apps[0], "PRAGMA wal_checkpoint(PASSIVE)");
+	are_right(f);
+	f->dir_spool.max_bytes = 1024 * MIB;
+	wait_for(f, held, held.n_moves > 0);
+	assert_false(held.spool_full);
+	assert_int_equal(n_spool_full(f), 1);
+	are_right(f);
+}
+
 /* ---- lost ------------------------------------------------------------------ */
 
 /* Nothing is held any more, at once. */
@@ -856,6 +884,7 @@ int main(int argc, char **argv)
 	    TEST(lets_by),
 	    TEST(completes),
 	    TEST(no_room_to_complete),
+	    TEST(no_room_to_move),
 	    TEST(logs_grow_too_much),
 	    TEST(index_is_removed),
 	    TEST(frame_damaged_before),

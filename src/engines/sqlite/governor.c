@@ -120,6 +120,10 @@ static void complain(struct sqlite_governor *governor,
 							    : "pin-stuck";
 	const char *text = still_error_msg(what);
 
+	/* How much is free is another number each time. */
+	if (what->code == STILL_ERR_NOSPACE && watch->no_space_told)
+		return;
+	watch->no_space_told |= what->code == STILL_ERR_NOSPACE;
 	if (watch->complaint && strcmp(watch->complaint, text) == 0)
 		return;
 	free(watch->complaint);

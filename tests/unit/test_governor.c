@@ -637,6 +637,35 @@ static void no_room_to_move(void **state)
 	are_right(f);
 }
 
+/* There is none for one of two, and the other goes on. */
+static void no_room_for_one(void **state)
+{
+	struct fixture *f = *state;
+	struct still_held held;
+	uint64_t until;
+
+	/* One lump. */
+	f->dir_spool.max_bytes = MIB;
+	make(f, "a.db", "WAL", 4096, 600);
+	make(f, "b.db", "WAL", 4096, 600);
+	freeze(f);
+	remember(f);
+	govern(f, STILL_PIN_GOVERN);
+	app_sql(f->apps[1], "UPDATE t SET v = randomblob(9) WHERE id = 1");
+	wait_for(f, held, held.n_moves > 0);
+	change(f, 0);
+	wait_for(f, held, held.spool_full);
+	/* However often b.db is moved. */
+	until = held.n_moves + 5;
+	while (held.n_moves < until) {
+		app_sql(
+		    f->apps[1], "UPDATE t SET v = randomblob(9) WHERE id = 1");
+		held = keep(f);
+		assert_true(held.spool_full);
+	}
+	are_right(f);
+}
+
 /* ---- lost ------------------------------------------------------------------ */
 
 /* Nothing is held any more, at once. */
@@ -885,6 +914,7 @@ int main(int argc, char **argv)
 	    TEST(completes),
 	    TEST(no_room_to_complete),
 	    TEST(no_room_to_move),
+	    TEST(no_room_for_one),
 	    TEST(logs_grow_too_much),
 	    TEST(index_is_removed),
 	    TEST(frame_damaged_before),

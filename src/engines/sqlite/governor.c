@@ -50,7 +50,6 @@ struct sqlite_governor {
 	uint64_t n_moves;
 	uint64_t n_let_by;
 	uint32_t n_pinned;
-	bool stuck_for_space;
 };
 
 /* ---- letting go ---------------------------------------------------------- */
@@ -178,7 +177,7 @@ static void note_move(struct sqlite_governor *governor,
 	pthread_mutex_lock(&governor->lock);
 	governor->n_moves += moves;
 	governor->n_let_by += let_by;
-	governor->stuck_for_space = false;
+	watch->no_space = false;
 	pthread_mutex_unlock(&governor->lock);
 }
 
@@ -213,7 +212,7 @@ static void note_failure(struct sqlite_governor *governor,
 	if (what->code != STILL_ERR_NOSPACE)
 		return;
 	pthread_mutex_lock(&governor->lock);
-	governor->stuck_for_space = true;
+	watch->no_space = true;
 	pthread_mutex_unlock(&governor->lock);
 }
 
@@ -562,6 +561,7 @@ static int check_watch(struct sqlite_governor *governor,
 		return rc;
 	if (!sqlite_hold_lets_restart(&pin->hold))
 		held->log_bytes += log_bytes;
+	held->spool_full |= watch->no_space;
 	add_watch(watch, still_sys_monotonic_ns(), held);
 	return 0;
 }
@@ -595,7 +595,6 @@ int sqlite_governor_keep(struct sqlite_governor *governor,
 	held.n_pinned = governor->n_pinned;
 	held.n_moves = governor->n_moves;
 	held.n_let_by = governor->n_let_by;
-	held.spool_full = governor->stuck_for_space;
 	pthread_mutex_unlock(&governor->lock);
 	if (rc < 0) {
 		lose(governor, &why);

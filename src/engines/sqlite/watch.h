@@ -42,6 +42,8 @@ struct sqlite_watch {
 	int64_t stepped_ns;  /* when it did last */
 	int avoid;           /* the slot not to land in; -1 */
 	char *complaint;     /* owned; what was told of a failure last */
+	bool no_space;       /* for pages that it would have to save; under the
+				governor's lock */
 	bool no_space_told;
 	struct sqlite_assist assist;
 };

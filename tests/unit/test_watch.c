@@ -536,16 +536,16 @@ static void back_off_with_a_waiter(void **state)
 		sqlite_watch_failed(&f.watch, T0 + at_ns);
 		judge(&f, at_ns + 20 * MS - 1, SQLITE_REASON_NONE, -1);
 	}
-	/* And not later than that if it had failed for long before he came. */
+	/* And not later than that where it had failed for long before. */
 	f.sight.waiter = 0;
 	judge(&f, STILL_NS_PER_S, SQLITE_REASON_AGE, -1);
 	for (int i = 0; i < 9; i++)
 		sqlite_watch_failed(&f.watch, T0 + STILL_NS_PER_S);
 	assert_int_equal(f.watch.not_before_ns, T0 + 2 * STILL_NS_PER_S);
+	judge(&f, 2 * STILL_NS_PER_S - 1, SQLITE_REASON_NONE, -1);
 	f.sight.waiter = ANOTHER;
-	judge(&f, 2 * STILL_NS_PER_S, SQLITE_REASON_WAITER, -1);
-	sqlite_watch_failed(&f.watch, T0 + 2 * STILL_NS_PER_S);
-	judge(&f, 2 * STILL_NS_PER_S + 20 * MS, SQLITE_REASON_WAITER, -1);
+	judge(&f, STILL_NS_PER_S + 20 * MS - 1, SQLITE_REASON_NONE, -1);
+	judge(&f, STILL_NS_PER_S + 20 * MS, SQLITE_REASON_WAITER, -1);
 }
 
 /* A second, from when he came or the pin moved last. */

@@ -79,6 +79,21 @@ static enum sqlite_reason judge_waiter(struct sqlite_watch *watch,
 	return SQLITE_REASON_WAITER;
 }
 
+/* Somebody else waits, or nobody. Who comes now has all writers behind him, and
+ * what failed before was no matter of that. */
+static void change_waiter(
+    struct sqlite_watch *watch, pid_t waiter, int64_t now_ns)
+{
+	watch->waiter = waiter;
+	watch->waiter_counted = false;
+	watch->stepped_ns = now_ns;
+	watch->waited_ns = now_ns;
+	if (waiter && watch->backoff_ns > BACKOFF_FIRST_NS) {
+		watch->not_before_ns -= watch->backoff_ns - BACKOFF_FIRST_NS;
+		watch->backoff_ns = BACKOFF_FIRST_NS;
+	}
+}
+
 enum sqlite_reason sqlite_watch_judge(struct sqlite_watch *watch,
     const struct sqlite_sight *sight, int64_t pin_limit_ns, int64_t now_ns)
 {
@@ -87,12 +102,8 @@ enum sqlite_reason sqlite_watch_judge(struct sqlite_watch *watch,
 	bool full = sight->whole && sight->backfill == sight->header.max_frame;
 
 	watch->avoid = -1;
-	if (sight->waiter != watch->waiter) {
-		watch->waiter = sight->waiter;
-		watch->waiter_counted = false;
-		watch->stepped_ns = now_ns;
-		watch->waited_ns = now_ns;
-	}
+	if (sight->waiter != watch->waiter)
+		change_waiter(watch, sight->waiter, now_ns);
 	if (!overtaken) {
 		atomic_store(&watch->stands_ns, now_ns);
 		watch->overtaken_ns = 0;

@@ -77,7 +77,8 @@ bool sqlite_watch_moved(
  * it may? */
 bool sqlite_watch_is_overdue(const struct sqlite_watch *watch, int64_t now_ns);
 
-/* It could not be moved: not again before some time, longer each time. */
+/* It could not be moved: not again before 20 ms, longer each time where nobody
+ * waits for it. */
 void sqlite_watch_failed(struct sqlite_watch *watch, int64_t now_ns);
 
 #endif

@@ -40,7 +40,8 @@ struct fixture {
 	struct still_spool_dir dir_spool;
 	struct still_spool real;
 	struct still_spool spool;
-	atomic_uint n_refused; /* times that there was no room */
+	atomic_uint_fast64_t room_bytes; /* that may be taken */
+	atomic_uint n_refused;           /* times that there was no room */
 
 	atomic_bool cancel;
 	atomic_bool lost;
@@ -92,17 +93,14 @@ static int spool_take(
     void *arg, const char *what, uint64_t bytes, struct still_error *err)
 {
 	struct fixture *f = arg;
-	int rc = f->real.take(f->real.arg, what, bytes, err);
+	uint64_t used = atomic_load(&f->dir_spool.used_bytes);
 
-	if (rc < 0) {
-		unsigned n = atomic_fetch_add(&f->n_refused, 1);
-
-		still_error_set(err, rc, 0, "Make room there.",
-		    "spool: a private copy of `%s` takes %llu bytes, and %u "
-		    "are free",
-		    what, (unsigned long long) bytes, n);
-	}
-	return rc;
+	if (used + bytes <= atomic_load(&f->room_bytes))
+		return f->real.take(f->real.arg, what, bytes, err);
+	return still_error_set(err, STILL_ERR_NOSPACE, 0, "Make room there.",
+	    "spool: a private copy of `%s` takes %llu bytes, and %u are free",
+	    what, (unsigned long long) bytes,
+	    atomic_fetch_add(&f->n_refused, 1));
 }
 
 static void spool_give(void *arg, uint64_t bytes)
@@ -128,6 +126,7 @@ static int setup(void **state)
 	f->probe = app_open("");
 	f->dir_spool.path = f->dir;
 	f->dir_spool.max_bytes = 1024 * MIB;
+	atomic_init(&f->room_bytes, 1024 * MIB);
 	f->real = still_spool_of(&f->dir_spool);
 	f->spool = (struct still_spool){
 	    .open = spool_open,
@@ -582,7 +581,7 @@ static void no_room_to_complete(void **state)
 	struct fixture *f = *state;
 	struct still_held held;
 
-	f->dir_spool.max_bytes = 2 * MIB;
+	atomic_store(&f->room_bytes, 2 * MIB);
 	make(f, "a.db", "WAL", 4096, 1000);
 	freeze(f);
 	remember(f);
@@ -600,7 +599,7 @@ static void no_room_to_complete(void **state)
 		still_sys_sleep_ns(MS);
 	assert_int_equal(n_spool_full(f), 1);
 	/* Room appears. */
-	f->dir_spool.max_bytes = 1024 * MIB;
+	atomic_store(&f->room_bytes, 1024 * MIB);
 	wait_for(f, held, held.n_pinned == 0);
 	wait_for(f, held, !held.spool_full);
 	assert_int_equal(held.copied_bytes, held.copy_bytes);
@@ -616,7 +615,7 @@ static void no_room_to_move(void **state)
 	struct fixture *f = *state;
 	struct still_held held;
 
-	f->dir_spool.max_bytes = 1;
+	atomic_store(&f->room_bytes, 1);
 	make(f, "a.db", "WAL", 4096, 100);
 	freeze(f);
 	remember(f);
@@ -630,7 +629,7 @@ static void no_room_to_move(void **state)
 	assert_int_equal(n_spool_full(f), 1);
 	app_sql(f->apps[0], "PRAGMA wal_checkpoint(PASSIVE)");
 	are_right(f);
-	f->dir_spool.max_bytes = 1024 * MIB;
+	atomic_store(&f->room_bytes, 1024 * MIB);
 	wait_for(f, held, held.n_moves > 0);
 	assert_false(held.spool_full);
 	assert_int_equal(n_spool_full(f), 1);
@@ -645,7 +644,7 @@ static void no_room_for_one(void **state)
 	uint64_t until;
 
 	/* One lump. */
-	f->dir_spool.max_bytes = MIB;
+	atomic_store(&f->room_bytes, MIB);
 	make(f, "a.db", "WAL", 4096, 600);
 	make(f, "b.db", "WAL", 4096, 600);
 	freeze(f);
@@ -726,7 +725,7 @@ static void index_is_removed(void **state)
 		    "WAL", 4096, 100);
 		atomic_store(&f->lost, false);
 		/* No room to complete it. */
-		f->dir_spool.max_bytes = 1;
+		atomic_store(&f->room_bytes, 1);
 		freeze(f);
 		govern(f, (enum still_pin_policy) pin);
 		keep(f);

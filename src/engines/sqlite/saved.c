@@ -13,14 +13,10 @@
 
 #include "base/hash.h"
 #include "base/sys.h"
+#include "engines/sqlite/bits.h"
 
 /* Room is taken in these: the spool looks at the disk each time. */
 #define LUMP_BYTES (UINT64_C(1) << 20)
-
-struct sqlite_saved_bad {
-	uint32_t page;
-	struct still_error why;
-};
 
 static int write_failed(
     const struct sqlite_saved *saved, int sys_errno, struct still_error *err)
@@ -33,15 +29,10 @@ static int write_failed(
 
 /* ---- pages and pieces ---------------------------------------------------- */
 
-static uint64_t page_off(const struct sqlite_saved *saved, uint32_t page)
-{
-	return (uint64_t) (page - 1) * saved->page_size_bytes;
-}
-
 /* The page size divides a piece: none lies in two. */
 static uint64_t piece_of(const struct sqlite_saved *saved, uint32_t page)
 {
-	return page_off(saved, page) / SQLITE_PIECE_BYTES;
+	return sqlite_saved_off(saved, page) / SQLITE_PIECE_BYTES;
 }
 
 static uint32_t first_page(const struct sqlite_saved *saved, uint64_t index)
@@ -59,51 +50,13 @@ static uint32_t pages_in(const struct sqlite_saved *saved, uint64_t index)
 
 /* ---- marks --------------------------------------------------------------- */
 
-static bool is_set(const _Atomic uint64_t *bits, uint64_t at)
-{
-	return atomic_load_explicit(&bits[at / 64], memory_order_acquire) >>
-	    at % 64 &
-	    1;
-}
-
-/* Returns whether it was set before. */
-static bool set_bit(_Atomic uint64_t *bits, uint64_t at)
-{
-	uint64_t bit = UINT64_C(1) << at % 64;
-
-	return atomic_fetch_or_explicit(
-		   &bits[at / 64], bit, memory_order_acq_rel) &
-	    bit;
-}
-
-/* How many bits from `at` on are as that one is, up to `max`. */
-static uint64_t run_of(const _Atomic uint64_t *bits, uint64_t at, uint64_t max)
-{
-	bool set = is_set(bits, at);
-	uint64_t n = 0;
-
-	while (n < max) {
-		unsigned shift = (at + n) % 64;
-		uint64_t word = atomic_load_explicit(
-		    &bits[(at + n) / 64], memory_order_acquire);
-		uint64_t others = (set ? ~word : word) >> shift;
-
-		if (others) {
-			n += (unsigned) __builtin_ctzll(others);
-			break;
-		}
-		n += 64 - shift;
-	}
-	return n < max ? n : max;
-}
-
 /* Under the lock, so that one of two who set the last marks of a piece counts
  * it, and so that nothing is spoilt that is saved. */
 static void mark_page(struct sqlite_saved *saved, uint32_t page)
 {
 	uint64_t index = piece_of(saved, page);
 
-	if (!set_bit(saved->page_marks, page - 1) &&
+	if (!sqlite_bits_set(saved->page_marks, page - 1) &&
 	    sqlite_saved_has_piece(saved, index))
 		atomic_fetch_add(&saved->n_pieces_done, 1);
 }
@@ -113,7 +66,7 @@ bool sqlite_saved_has(const struct sqlite_saved *saved, uint32_t page)
 	if (saved->fd < 0)
 		return false;
 	assert(page >= 1 && page <= saved->n_pages);
-	return is_set(saved->page_marks, page - 1);
+	return sqlite_bits_has(saved->page_marks, page - 1);
 }
 
 uint32_t sqlite_saved_run(
@@ -124,7 +77,7 @@ uint32_t sqlite_saved_run(
 	assert(page >= 1 && page <= saved->n_pages);
 	if (max > saved->n_pages - page + 1)
 		max = saved->n_pages - page + 1;
-	return (uint32_t) run_of(saved->page_marks, page - 1, max);
+	return (uint32_t) sqlite_bits_run(saved->page_marks, page - 1, max);
 }
 
 bool sqlite_saved_has_piece(const struct sqlite_saved *saved, uint64_t index)
@@ -157,11 +110,6 @@ static _Atomic uint64_t *map_digests(uint32_t n_pages)
 	return map;
 }
 
-static _Atomic uint64_t *new_bits(uint64_t n)
-{
-	return calloc((size_t) ((n + 63) / 64), sizeof(_Atomic uint64_t));
-}
-
 static int build(struct sqlite_saved *saved, struct still_error *err)
 {
 	uint64_t size = (uint64_t) saved->n_pages * saved->page_size_bytes;
@@ -169,8 +117,9 @@ static int build(struct sqlite_saved *saved, struct still_error *err)
 
 	if (rc < 0)
 		return rc;
-	saved->piece_marks = new_bits(sqlite_pieces_count(&saved->pieces));
-	saved->page_marks = new_bits(saved->n_pages);
+	saved->piece_marks = sqlite_bits_new(
+	    sqlite_pieces_count(&saved->pieces));
+	saved->page_marks = sqlite_bits_new(saved->n_pages);
 	saved->page_digests = map_digests(saved->n_pages);
 	if (!saved->piece_marks || !saved->page_marks || !saved->page_digests)
 		return still_error_nomem(err);
@@ -249,7 +198,7 @@ static void give_blocks_back(struct sqlite_saved *saved)
 		if (!sqlite_saved_has(saved, page))
 			(void) fallocate(saved->fd,
 			    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			    (off_t) page_off(saved, page),
+			    (off_t) sqlite_saved_off(saved, page),
 			    (off_t) n * saved->page_size_bytes);
 		page += n;
 		left -= n;
@@ -317,7 +266,8 @@ static int save_page(struct sqlite_saved *saved, uint32_t page,
 
 	if (rc < 0)
 		return rc;
-	rc = still_sys_pwrite(saved->fd, data, len, page_off(saved, page));
+	rc = still_sys_pwrite(
+	    saved->fd, data, len, sqlite_saved_off(saved, page));
 	if (rc < 0)
 		return write_failed(saved, -rc, err);
 	atomic_store_explicit(&saved->page_digests[page - 1],
@@ -366,7 +316,7 @@ static bool mark_piece(struct sqlite_saved *saved, uint64_t index)
 	if (whole) {
 		/* First: where a page's mark comes from it, its digest does,
 		 * too. */
-		set_bit(saved->piece_marks, index);
+		sqlite_bits_set(saved->piece_marks, index);
 		for (uint32_t i = 0; i < n; i++)
 			mark_page(saved, first + i);
 	}
@@ -423,7 +373,7 @@ int sqlite_saved_piece(struct sqlite_saved *saved, uint64_t index,
 	bool marked = false;
 	int rc = 0;
 
-	if (is_set(saved->piece_marks, index))
+	if (sqlite_bits_has(saved->piece_marks, index))
 		return 0;
 	if (!has_spoilt(saved, index)) {
 		pthread_rwlock_rdlock(&saved->writing);
@@ -460,95 +410,6 @@ int sqlite_saved_spoil(struct sqlite_saved *saved, uint32_t page,
 		}
 	}
 	pthread_mutex_unlock(&saved->lock);
-	return rc;
-}
-
-/* ---- reading ------------------------------------------------------------- */
-
-/* 0, or why it cannot be had. */
-static int check_spoilt(
-    struct sqlite_saved *saved, uint32_t page, struct still_error *err)
-{
-	int rc = 0;
-
-	if (!atomic_load(&saved->any_bad))
-		return 0;
-	pthread_mutex_lock(&saved->lock);
-	for (size_t i = 0; rc == 0 && i < saved->n_bad; i++) {
-		if (saved->bad[i].page != page)
-			continue;
-		rc = saved->bad[i].why.code;
-		if (err)
-			still_error_copy(err, &saved->bad[i].why);
-	}
-	pthread_mutex_unlock(&saved->lock);
-	return rc;
-}
-
-/* The whole page, into `data`. */
-static int read_page(struct sqlite_saved *saved, uint32_t page, void *data,
-    struct still_error *err)
-{
-	const size_t len = saved->page_size_bytes;
-	int rc = check_spoilt(saved, page, err);
-	ssize_t n;
-
-	if (rc < 0)
-		return rc;
-	n = still_sys_pread(saved->fd, data, len, page_off(saved, page));
-	if (n < 0)
-		return still_error_sys(err, (int) -n, SQLITE_PIECES_IO_HINT,
-		    "private copy of `%s`", saved->rel);
-	if ((size_t) n == len &&
-	    still_hash64(data, len) ==
-		atomic_load_explicit(
-		    &saved->page_digests[page - 1], memory_order_relaxed))
-		return 0;
-	return still_error_set(err, STILL_ERR_CORRUPT, 0,
-	    SQLITE_PIECES_LOST_HINT,
-	    "page %u of `%s`: its copy in the spool changed since it was saved",
-	    page, saved->rel);
-}
-
-/* [off, off + len), which lies in one page. */
-static int read_in_page(struct sqlite_saved *saved, uint64_t off_bytes,
-    void *data, size_t len, struct still_error *err)
-{
-	uint8_t scratch[SQLITE_PIECE_BYTES];
-	uint32_t page = (uint32_t) (off_bytes / saved->page_size_bytes) + 1;
-	int rc;
-
-	if (len == saved->page_size_bytes)
-		return read_page(saved, page, data, err);
-	rc = read_page(saved, page, scratch, err);
-	if (rc == 0)
-		memcpy(data, scratch + off_bytes % saved->page_size_bytes, len);
-	return rc;
-}
-
-int sqlite_saved_read(struct sqlite_saved *saved, uint64_t off_bytes,
-    void *data, size_t len, struct still_error *err)
-{
-	uint8_t *to = data;
-	int rc = 0;
-
-	assert(off_bytes <= saved->pieces.size_bytes &&
-	    len <= saved->pieces.size_bytes - off_bytes);
-	while (rc == 0 && len > 0) {
-		bool piece = is_set(
-		    saved->piece_marks, off_bytes / SQLITE_PIECE_BYTES);
-		size_t unit = piece ? SQLITE_PIECE_BYTES
-				    : saved->page_size_bytes;
-		size_t left = unit - (size_t) (off_bytes % unit);
-		size_t part = len < left ? len : left;
-
-		rc = piece ? sqlite_pieces_read(&saved->pieces, saved->rel,
-				 off_bytes, to, part, err)
-			   : read_in_page(saved, off_bytes, to, part, err);
-		off_bytes += part;
-		to += part;
-		len -= part;
-	}
 	return rc;
 }
 

@@ -38,7 +38,11 @@
 #include "engines/engine.h"
 #include "engines/sqlite/pieces.h"
 
-struct sqlite_saved_bad;
+/* A page that cannot be had. */
+struct sqlite_saved_bad {
+	uint32_t page;
+	struct still_error why;
+};
 
 struct sqlite_saved {
 	int fd;          /* -1: not open; nothing is saved */
@@ -115,6 +119,13 @@ uint64_t sqlite_saved_bytes(struct sqlite_saved *saved);
 /* Is piece `index` here: saved as a piece, or every page of it, or known to be
  * had no more? */
 bool sqlite_saved_has_piece(const struct sqlite_saved *saved, uint64_t index);
+
+/* Where a page lies. */
+static inline uint64_t sqlite_saved_off(
+    const struct sqlite_saved *saved, uint32_t page)
+{
+	return (uint64_t) (page - 1) * saved->page_size_bytes;
+}
 
 /* Gives its room back. Accepts what was initialised only. */
 void sqlite_saved_release(struct sqlite_saved *saved);

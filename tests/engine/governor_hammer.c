@@ -43,6 +43,7 @@
 #define READERS 3
 #define LOOK_NS (20 * 1000 * 1000)
 #define LOOKS_AT_MANY_MAX 50
+#define COMMITS_MIN 10
 #define PATIENCE_NS (30 * STILL_NS_PER_S)
 #define MIB (1024.0 * 1024.0)
 
@@ -273,12 +274,23 @@ static void print_seen(const struct moment *moment,
 	    (unsigned long long) atomic_load(&counts->n_checkpoints_busy));
 }
 
-/* A run that tested nothing is no success. */
+/* A run that tested nothing is no success; a busy machine is given some time. */
+static bool is_worth(const struct churner *churner, uint64_t n_before)
+{
+	bool complete = seen.complete_ns > 0;
+
+	return atomic_load(&churner->counts->n_commits) - n_before >=
+	    COMMITS_MIN &&
+	    (complete || !options.complete) &&
+	    (complete || options.attach.pin == STILL_PIN_HOLD ||
+		seen.held.n_moves > 0);
+}
+
 static void check_worth(void)
 {
 	bool complete = seen.complete_ns > 0;
 
-	if (seen.n_commits < 10)
+	if (seen.n_commits < COMMITS_MIN)
 		moment_die("the load", "was no load");
 	if (options.complete && !complete)
 		moment_die("auto", "the images were not completed");
@@ -307,7 +319,7 @@ static void govern(struct moment *moment, const struct truth *truths,
 		truth_reader_start(&readers[i], truths, moment->n,
 		    scratch_random(&chance), &stop);
 	while (still_sys_monotonic_ns() < end_ns ||
-	    (options.complete && seen.complete_ns == 0 &&
+	    (!is_worth(churner, n_before) &&
 		still_sys_monotonic_ns() < end_ns + PATIENCE_NS)) {
 		look(moment, start_ns);
 		still_sys_sleep_ns(LOOK_NS);

@@ -359,8 +359,8 @@ static void sidestep(void **state)
 		/* It went elsewhere, and that may have been wrong, too. */
 		move(&f, 6 * MS + STEP, slot % 4 + 1);
 		judge(&f, 6 * MS + 2 * STEP - 1, SQLITE_REASON_NONE, -1);
-		judge(&f, 6 * MS + 2 * STEP, SQLITE_REASON_WAITER,
-		    slot % 4 + 1);
+		judge(
+		    &f, 6 * MS + 2 * STEP, SQLITE_REASON_WAITER, slot % 4 + 1);
 		/* A commit is more than a guess. */
 		commit(&f, 1);
 		judge(&f, 6 * MS + 2 * STEP, SQLITE_REASON_WAITER, -1);

@@ -91,7 +91,7 @@ control() {
 one="n=1 kill=0 autocheckpoint=1000 pin_ms=5"
 control drop_page $one page_size=4096 mib=8 auto_vacuum=0 \
 	roles='update@a update@a passive@a'
-control release_first $one page_size=4096 mib=4 auto_vacuum=0 linger=1 \
+control release_first $one page_size=4096 mib=16 auto_vacuum=0 linger=1 \
 	roles='update@a hot@a passive@a passive@a'
 control ignore_shrink $one page_size=4096 mib=2 auto_vacuum=1 \
 	roles='shrink@a passive@a'

@@ -170,8 +170,10 @@ int sqlite_tick(
 	if (rc == 0)
 		rc = save(tick, &wake, err);
 	free(wake.pages);
-	if (SQLITE_FAULT(SQLITE_FAULT_RELEASE_FIRST))
+	if (SQLITE_FAULT(SQLITE_FAULT_RELEASE_FIRST)) {
+		*ret_moved = rc == 0;
 		return rc;
+	}
 	if (rc < 0) {
 		sqlite_hop_drop(&image->pin, &to);
 		return rc;

@@ -19,7 +19,8 @@
 #define POLL_NS 1000000
 
 static const char settings[] =
-    "PRAGMA wal_autocheckpoint=0; PRAGMA busy_timeout=30";
+    "PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0;"
+    "PRAGMA busy_timeout=30";
 
 static const char set_up[] =
     "PRAGMA page_size=1024; PRAGMA auto_vacuum=FULL;"

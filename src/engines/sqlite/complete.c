@@ -3,11 +3,9 @@
 
 #include "engines/sqlite/complete.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/sys.h"
 #include "engines/sqlite/pace.h"
@@ -23,18 +21,7 @@
 /* False: it is to stop. */
 static bool pause_ns(struct sqlite_completion *completion, int64_t ns)
 {
-	int64_t until_ns = still_sys_monotonic_ns() + ns;
-	struct timespec until = {
-	    .tv_sec = until_ns / STILL_NS_PER_S,
-	    .tv_nsec = until_ns % STILL_NS_PER_S,
-	};
-	int rc = 0;
-
-	pthread_mutex_lock(&completion->lock);
-	while (!atomic_load(&completion->stop) && rc != ETIMEDOUT)
-		rc = pthread_cond_timedwait(
-		    &completion->wake, &completion->lock, &until);
-	pthread_mutex_unlock(&completion->lock);
+	still_bell_wait(&completion->bell, ns);
 	return !atomic_load(&completion->stop);
 }
 
@@ -183,7 +170,6 @@ static void *run(void *arg)
 int sqlite_completion_start(
     struct sqlite_completion *completion, struct still_error *err)
 {
-	pthread_condattr_t attr;
 	int rc;
 
 	qsort(completion->images, completion->n, sizeof(*completion->images),
@@ -195,11 +181,7 @@ int sqlite_completion_start(
 	atomic_init(&completion->stop, false);
 	atomic_init(&completion->copied_bytes, 0);
 	atomic_init(&completion->full, false);
-	pthread_mutex_init(&completion->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&completion->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	still_bell_init(&completion->bell);
 	rc = still_sys_thread_start(&completion->thread, run, completion);
 	return rc == 0
 	    ? 0
@@ -208,11 +190,8 @@ int sqlite_completion_start(
 
 void sqlite_completion_stop(struct sqlite_completion *completion)
 {
-	pthread_mutex_lock(&completion->lock);
 	atomic_store(&completion->stop, true);
-	pthread_cond_broadcast(&completion->wake);
-	pthread_mutex_unlock(&completion->lock);
+	still_bell_ring(&completion->bell);
 	pthread_join(completion->thread, NULL);
-	pthread_cond_destroy(&completion->wake);
-	pthread_mutex_destroy(&completion->lock);
+	still_bell_release(&completion->bell);
 }

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bell.h"
 #include "base/error.h"
 #include "engines/engine.h"
 #include "engines/sqlite/image.h"
@@ -41,8 +42,7 @@ struct sqlite_completion {
 	void *arg;
 
 	atomic_bool stop;
-	pthread_mutex_t lock; /* of the wait */
-	pthread_cond_t wake;
+	struct still_bell bell; /* for the stop */
 	pthread_t thread;
 	uint64_t total_bytes;
 	atomic_uint_fast64_t copied_bytes;

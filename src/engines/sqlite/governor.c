@@ -4,7 +4,6 @@
 #include "engines/sqlite/governor.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/sys.h"
 #include "engines/sqlite/governor_thread.h"
@@ -33,7 +32,7 @@ static void note_copied(void *arg, struct sqlite_image *image)
 	for (size_t i = 0; i < governor->n; i++)
 		if (governor->watches[i].image == image)
 			atomic_store(&governor->watches[i].copied, true);
-	sqlite_governor_wake(governor);
+	still_bell_ring(&governor->bell);
 }
 
 static int watch_all(struct sqlite_governor *governor, struct still_error *err)
@@ -91,7 +90,6 @@ static struct sqlite_governor *new_governor(
     const struct sqlite_governor_request *request)
 {
 	struct sqlite_governor *governor = calloc(1, sizeof(*governor));
-	pthread_condattr_t attr;
 
 	if (!governor)
 		return NULL;
@@ -101,10 +99,7 @@ static struct sqlite_governor *new_governor(
 	atomic_init(&governor->stop, false);
 	atomic_init(&governor->grown_bytes, 0);
 	pthread_mutex_init(&governor->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&governor->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	still_bell_init(&governor->bell);
 	return governor;
 }
 
@@ -128,7 +123,7 @@ static void free_governor(struct sqlite_governor *governor)
 	free(governor->watches);
 	free(governor->to_copy);
 	still_error_clear(&governor->lost);
-	pthread_cond_destroy(&governor->wake);
+	still_bell_release(&governor->bell);
 	pthread_mutex_destroy(&governor->lock);
 	free(governor);
 }
@@ -165,7 +160,7 @@ void sqlite_governor_stop(struct sqlite_governor *governor)
 	if (governor->completing)
 		sqlite_completion_stop(&governor->completion);
 	atomic_store(&governor->stop, true);
-	sqlite_governor_wake(governor);
+	still_bell_ring(&governor->bell);
 	pthread_join(governor->thread, NULL);
 	free_governor(governor);
 }

@@ -3,10 +3,8 @@
 
 #include "engines/sqlite/governor_thread.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/sys.h"
 #include "engines/sqlite/hop.h"
@@ -34,10 +32,9 @@ void sqlite_governor_lose(
 	pthread_mutex_lock(&governor->lock);
 	if (!governor->lost.code)
 		still_error_copy(&governor->lost, why);
-	governor->woken = true;
-	pthread_cond_broadcast(&governor->wake);
 	pthread_mutex_unlock(&governor->lock);
 	atomic_store(governor->request.lost, true);
+	still_bell_ring(&governor->bell);
 }
 
 /* Nobody reads from the database any more. */
@@ -261,31 +258,6 @@ static void check_growth(struct sqlite_governor *governor, uint64_t grown)
 
 /* ---- the thread ---------------------------------------------------------- */
 
-static void wait_ns(struct sqlite_governor *governor, int64_t ns)
-{
-	int64_t until_ns = still_sys_monotonic_ns() + ns;
-	struct timespec until = {
-	    .tv_sec = until_ns / STILL_NS_PER_S,
-	    .tv_nsec = until_ns % STILL_NS_PER_S,
-	};
-	int rc = 0;
-
-	pthread_mutex_lock(&governor->lock);
-	while (!governor->woken && rc != ETIMEDOUT)
-		rc = pthread_cond_timedwait(
-		    &governor->wake, &governor->lock, &until);
-	governor->woken = false;
-	pthread_mutex_unlock(&governor->lock);
-}
-
-void sqlite_governor_wake(struct sqlite_governor *governor)
-{
-	pthread_mutex_lock(&governor->lock);
-	governor->woken = true;
-	pthread_cond_broadcast(&governor->wake);
-	pthread_mutex_unlock(&governor->lock);
-}
-
 /* How many are still pinned. */
 static size_t look_at_all(struct sqlite_governor *governor)
 {
@@ -334,7 +306,7 @@ void *sqlite_governor_run(void *arg)
 			break;
 		}
 		if (n > 0)
-			wait_ns(governor,
+			still_bell_wait(&governor->bell,
 			    pause_of(
 				governor, still_sys_thread_ns() - start_ns));
 	}

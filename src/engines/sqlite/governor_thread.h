@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bell.h"
 #include "base/error.h"
 #include "engines/engine.h"
 #include "engines/sqlite/complete.h"
@@ -35,10 +36,10 @@ struct sqlite_governor {
 	bool completing;
 
 	pthread_t thread;
-	pthread_cond_t wake;
+	struct still_bell
+	    bell; /* for the stop, a copy that is complete, a loss */
 	pthread_mutex_t
 	    lock; /* of the pins' holds while they change, and of: */
-	bool woken;
 	struct still_error lost; /* why the snapshot is; code 0: it is not */
 	uint64_t n_moves;
 	uint64_t n_let_by;
@@ -48,9 +49,6 @@ struct sqlite_governor {
 /* The thread: looks at all pins until the stop is raised, they are all let go, or
  * the snapshot is lost. `governor` is a struct sqlite_governor. */
 void *sqlite_governor_run(void *governor);
-
-/* Let it look at once. Any thread. */
-void sqlite_governor_wake(struct sqlite_governor *governor);
 
 /* Remember why the snapshot is lost, and let every read fail from now on. The
  * thread lets all pins go. Any thread. */

@@ -18,6 +18,7 @@
 
 #include "base/sys.h"
 #include "engines/sqlite/index.h"
+#include "engines/sqlite/rescue.h"
 #include "engines/sqlite/tick.h"
 #include "tests/lib/app.h"
 #include "tests/lib/frozen.h"
@@ -632,6 +633,58 @@ static void disk_fails_for_good(void **state)
 	assert_true(n > 10);
 }
 
+/* ---- the page of the lock bytes -------------------------------------------- */
+
+/* Nobody writes it; saved by itself and in a piece it is what it is for every
+ * reader, zeros. The file is sparse, and takes no room. */
+static void lock_page(void **state)
+{
+	struct fixture *f = *state;
+	struct sqlite_image *image = &f->frozen.image;
+	const uint32_t lock = (uint32_t) (SQLITE_LOCK_BYTE / 4096) + 1;
+	uint32_t pages[] = {lock, lock - 1};
+	uint8_t counts[4] = {0};
+	uint8_t *bytes = malloc(SQLITE_PIECE_BYTES);
+	struct still_error err = STILL_ERROR_INIT;
+	int fd;
+
+	assert_non_null(bytes);
+	make(f, 4096, 4, false);
+	app_close(f->app);
+	f->app = NULL;
+	fd = open(scratch_path(f->dir, "a.db"), O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	counts[1] = (uint8_t) (lock >> 16);
+	counts[2] = (uint8_t) (lock >> 8);
+	counts[3] = (uint8_t) (lock + 1);
+	assert_int_equal(pwrite(fd, counts, 4, 28), 4);
+	assert_int_equal(ftruncate(fd, (off_t) SQLITE_LOCK_BYTE + 8192), 0);
+	assert_int_equal(
+	    pwrite(fd, "last", 4, (off_t) SQLITE_LOCK_BYTE - 4096), 4);
+	close(fd);
+	f->app = app_open(scratch_path(f->dir, "a.db"));
+	sql(f, "SELECT count(*) FROM t");
+	frozen_take(&f->frozen, "a.db");
+	assert_int_equal(image->n_pages, lock + 1);
+	assert_int_equal(sqlite_image_prepare_saved(image, &err), 0);
+	if (sqlite_rescue_pages(image, pages, 2, &f->cancel, &err) < 0 ||
+	    sqlite_rescue_piece(image, (lock - 1) / 16 - 1, &err) < 0 ||
+	    sqlite_rescue_tail(image, lock, &f->cancel, &err) < 0)
+		fail_msg("%s", still_error_msg(&err));
+	assert_true(sqlite_saved_has(&image->saved, lock));
+	assert_true(sqlite_saved_has(&image->saved, lock - 1));
+	assert_true(sqlite_saved_has_piece(&image->saved, (lock - 1) / 16));
+	/* From the spool, whatever becomes of the file. */
+	assert_int_equal(truncate(scratch_path(f->dir, "a.db"), 65536), 0);
+	assert_int_equal(sqlite_image_read(
+			     image, SQLITE_LOCK_BYTE - 4096, bytes, 8192, &err),
+	    0);
+	assert_memory_equal(bytes, "last", 4);
+	for (size_t i = 4; i < 8192; i++)
+		assert_int_equal(bytes[i], 0);
+	free(bytes);
+}
+
 /* ---- all of it ------------------------------------------------------------- */
 
 static void do_anything(struct fixture *f)
@@ -705,6 +758,7 @@ int main(int argc, char **argv)
 	    TEST(no_lock),
 	    TEST(disk_fails_once),
 	    TEST(disk_fails_for_good),
+	    TEST(lock_page),
 	    TEST(anything),
 	};
 	int rc = app_main(argc, argv);

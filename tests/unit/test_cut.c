@@ -1056,6 +1056,8 @@ static void log_cannot_be_read(void **state)
 	assert_true(builder.damages[0].unfrozen);
 	assert_string_equal(builder.damages[0].object, "data/a.db");
 	assert_int_equal(builder.damages[0].what.code, STILL_ERR_IO);
+	/* What nobody can read is not held. */
+	assert_false(some_read_slot_is_held(f, "a.db"));
 	still_builder_release(&builder);
 	still_engine_detach(instance);
 }

@@ -112,6 +112,11 @@ int sqlite_image_settle(struct sqlite_image *image, const atomic_bool *cancel,
 int sqlite_image_read(struct sqlite_image *image, uint64_t off_bytes,
     void *data, size_t len, struct still_error *err);
 
+/* What was frozen cannot be served after all: each read fails with `why`. Any
+ * thread. */
+void sqlite_image_give_up(
+    struct sqlite_image *image, const struct still_error *why);
+
 /* Have a place in the spool for pages that are saved; once. Errors as
  * sqlite_saved_open(). Any thread. */
 int sqlite_image_prepare_saved(

@@ -316,11 +316,10 @@ static int lost(const struct sqlite_image *image, struct still_error *err)
 	    "database `%s`: the snapshot is no longer protected", image->rel);
 }
 
-int sqlite_image_read(struct sqlite_image *image, uint64_t off_bytes,
+/* Under the lock. */
+static int read_locked(struct sqlite_image *image, uint64_t off_bytes,
     void *data, size_t len, struct still_error *err)
 {
-	int rc;
-
 	if (image->refusal.code)
 		return still_error_set(err, STILL_ERR_IO, 0,
 		    image->refusal.hint, "database `%s`: is not frozen: %s",
@@ -331,13 +330,28 @@ int sqlite_image_read(struct sqlite_image *image, uint64_t off_bytes,
 		    "a log frame is damaged that may be its own");
 	if (image->private.fd >= 0)
 		return read_file(image, off_bytes, data, len, err);
-	pthread_rwlock_rdlock(&image->use);
 	if (image->lost && atomic_load(image->lost))
-		rc = lost(image, err);
-	else
-		rc = read_all(image, off_bytes, data, len, err);
+		return lost(image, err);
+	return read_all(image, off_bytes, data, len, err);
+}
+
+int sqlite_image_read(struct sqlite_image *image, uint64_t off_bytes,
+    void *data, size_t len, struct still_error *err)
+{
+	int rc;
+
+	pthread_rwlock_rdlock(&image->use);
+	rc = read_locked(image, off_bytes, data, len, err);
 	pthread_rwlock_unlock(&image->use);
 	return rc;
+}
+
+void sqlite_image_give_up(
+    struct sqlite_image *image, const struct still_error *why)
+{
+	pthread_rwlock_wrlock(&image->use);
+	still_error_copy(&image->refusal, why);
+	pthread_rwlock_unlock(&image->use);
 }
 
 /* Readers look into it under the lock. */

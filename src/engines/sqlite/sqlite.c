@@ -369,12 +369,16 @@ static int settle_one(struct sqlite_image *image, enum sqlite_depth depth,
 	    ? sqlite_image_settle(image, cancel, &own)
 	    : sqlite_deep_check(image, depth, cancel, &own);
 	if (rc == STILL_ERR_IO && sqlite_image_refusable(&own)) {
-		still_error_copy(&image->refusal, &own);
+		sqlite_image_give_up(image, &own);
 		rc = 0;
 	} else if (rc < 0 && err) {
 		still_error_copy(err, &own);
 	}
 	still_error_clear(&own);
+	/* Nobody will read it, and nobody would move its pin on. A check that
+	 * refuses it later leaves that to the governor. */
+	if (image->refusal.code && depth == SQLITE_DEPTH_HEADER)
+		sqlite_pin_release(&image->pin);
 	return rc;
 }
 

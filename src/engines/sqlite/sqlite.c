@@ -31,10 +31,11 @@
 /* How often a freeze looks for databases anew when one is gone meanwhile. */
 #define FREEZE_LOOKS 5
 
-/* What a pinned database holds open: two of ours (database, log), three of
- * SQLite's (and the wal-index), one in the spool. While it is frozen alone, or
- * its pin moved, four more. */
-#define FDS_PER_DATABASE 6
+/* What a pinned database holds open: three of ours (database, log, wal-index),
+ * three of SQLite's, one in the spool. While it is frozen alone, and where it is
+ * assisted, two more. */
+#define FDS_PER_DATABASE 7
+#define FDS_PER_ASSIST 2
 #define FDS_SPARE 64
 
 struct instance {
@@ -108,7 +109,9 @@ static int list(struct instance *instance, struct still_error *err)
 static int make_room(const struct instance *instance, struct still_error *err)
 {
 	size_t n = instance->listing.n_found;
-	size_t fds = n * FDS_PER_DATABASE + FDS_SPARE;
+	size_t fds_each = FDS_PER_DATABASE +
+	    (instance->options.assist ? FDS_PER_ASSIST : 0);
+	size_t fds = n * fds_each + FDS_SPARE;
 	struct rlimit limit;
 
 	if (n > instance->options.databases_max)

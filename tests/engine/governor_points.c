@@ -378,6 +378,87 @@ static void full_spool_is_told(void **state)
 	stage_end(&stage);
 }
 
+/* Where readers of old commits had all slots at the freeze, the pin shares the
+ * mark of one. They go, it stays: and is in the way, though nothing was committed
+ * since. */
+static void mark_of_another(void **state)
+{
+	struct app *readers[4];
+	struct stage stage;
+	char path[4096 + 16];
+
+	(void) state;
+	gate_reset();
+	memset(&stage, 0, sizeof(stage));
+	stage.dir = scratch_make();
+	snprintf(path, sizeof(path), "%s/a.db", stage.dir);
+	stage.app = app_open(path);
+	app_sql(stage.app,
+	    "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;"
+	    "CREATE TABLE t(n); INSERT INTO t VALUES(1)");
+	for (int i = 0; i < 4; i++) {
+		app_sql(stage.app, "UPDATE t SET n = n + 1");
+		readers[i] = app_open(path);
+		app_sql(readers[i], "BEGIN; SELECT n FROM t");
+	}
+	app_sql(stage.app, "UPDATE t SET n = n + 1");
+	moment_take(&stage.moment, stage.dir, 1);
+	assert_int_equal(stage.moment.images[0].pin.hold.slot, -1);
+	for (int i = 0; i < 4; i++)
+		app_close(readers[i]);
+	stage.options.pin_limit_ns = 1000000;
+	stage_govern(&stage, STILL_PIN_GOVERN);
+	app_sql(stage.app, "PRAGMA busy_timeout=10000");
+	assert_string_equal(
+	    app_sql(stage.app, "PRAGMA wal_checkpoint(TRUNCATE)"), "0");
+	moment_stop(&stage.moment);
+	moment_release(&stage.moment);
+	app_close(stage.app);
+	scratch_remove(stage.dir);
+}
+
+/* A look that has taken long, because there was work to do or because the machine
+ * is busy, is no reason to look away for long: who waits meanwhile is not seen. */
+static void long_look_is_no_long_pause(void **state)
+{
+	struct stage stage;
+	char path[4096 + 16];
+	struct app *other;
+	int64_t end_ns;
+
+	(void) state;
+	gate_reset();
+	memset(&stage, 0, sizeof(stage));
+	stage.dir = scratch_make();
+	snprintf(path, sizeof(path), "%s/a.db", stage.dir);
+	other = app_open(path);
+	app_sql(other, "PRAGMA journal_mode=WAL; CREATE TABLE t(b)");
+	snprintf(path, sizeof(path), "%s/b.db", stage.dir);
+	stage.app = app_open(path);
+	app_sql(stage.app,
+	    "PRAGMA journal_mode=WAL; CREATE TABLE t(b);"
+	    "INSERT INTO t VALUES(zeroblob(4000000)), (1)");
+	moment_take(&stage.moment, stage.dir, 2);
+	/* Room for the small one, and for what changes in the other. */
+	stage.moment.spool_dir.max_bytes = UINT64_C(2) << 20;
+	stage.options.pin_limit_ns = 1000000;
+	gate_close(SQLITE_POINT_COMPLETE, 0);
+	stage_govern(&stage, STILL_PIN_AUTO);
+	gate_wait(SQLITE_POINT_COMPLETE);
+	still_sys_sleep_ns(STILL_NS_PER_S / 2);
+	gate_open(SQLITE_POINT_COMPLETE);
+	end_ns = still_sys_monotonic_ns() + 5 * STILL_NS_PER_S;
+	while (moment_held(&stage.moment).n_moves == 0) {
+		app_sql(stage.app, "UPDATE t SET b = b + 1 WHERE rowid = 2");
+		assert_true(still_sys_monotonic_ns() < end_ns);
+	}
+	moment_stop(&stage.moment);
+	moment_release(&stage.moment);
+	app_close(other);
+	app_close(stage.app);
+	scratch_remove(stage.dir);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +472,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(wal_index_that_is_removed_too_late),
 	    cmocka_unit_test(full_spool_and_the_limit_of_the_log),
 	    cmocka_unit_test(full_spool_is_told),
+	    cmocka_unit_test(long_look_is_no_long_pause),
+	    cmocka_unit_test(mark_of_another),
 	};
 	int status = app_main(argc, argv);
 

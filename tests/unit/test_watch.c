@@ -367,13 +367,27 @@ static void sidestep(void **state)
 	}
 }
 
-/* Without a mark there is no slot to leave. */
+/* Of a transaction nobody knows which slot to avoid: a slot of our own will do. */
+static void sidestep_of_a_transaction(void **state)
+{
+	struct fixture f = pinned(-1);
+
+	(void) state;
+	f.sight.waiter = SOMEBODY;
+	judge(&f, 0, SQLITE_REASON_NONE, -1);
+	judge(&f, STEP - 1, SQLITE_REASON_NONE, -1);
+	judge(&f, STEP, SQLITE_REASON_WAITER, -1);
+}
+
+/* Under read lock 0 there is no slot to leave. */
 static void no_sidestep(void **state)
 {
 	(void) state;
 	for (int slot = -1; slot <= 0; slot++) {
 		struct fixture f = pinned(slot);
 
+		f.image.pin.hold.backfill = MARK;
+		f.sight.backfill = MARK;
 		f.sight.waiter = SOMEBODY;
 		judge(&f, 0, SQLITE_REASON_NONE, -1);
 		judge(&f, STILL_NS_PER_S, SQLITE_REASON_NONE, -1);
@@ -627,6 +641,7 @@ int main(void)
 	    cmocka_unit_test(waiter),
 	    cmocka_unit_test(waiter_for_a_full_log),
 	    cmocka_unit_test(sidestep),
+	    cmocka_unit_test(sidestep_of_a_transaction),
 	    cmocka_unit_test(no_sidestep),
 	    cmocka_unit_test(no_step_back),
 	    cmocka_unit_test(waiters_change),

@@ -73,7 +73,10 @@ static enum sqlite_reason judge_waiter(struct sqlite_watch *watch,
 	/* A mark that is behind, or lock 0, under which nothing is written. */
 	if (overtaken)
 		return SQLITE_REASON_WAITER;
-	if (hold->slot <= 0 || now_ns - watch->stepped_ns < SIDESTEP_NS)
+	/* Which slot a transaction is in, and with which mark, nobody knows: it
+	 * may share an older one. */
+	if (sqlite_hold_lets_restart(hold) ||
+	    now_ns - watch->stepped_ns < SIDESTEP_NS)
 		return SQLITE_REASON_NONE;
 	watch->avoid = hold->slot;
 	return SQLITE_REASON_WAITER;

@@ -164,6 +164,9 @@ class Mode:
     def wal_most(self, begin, end):
         return max((n for t, n in self.wal if begin <= t <= end), default=0)
 
+    def wal_last(self, end):
+        return next((n for t, n in reversed(self.wal) if t <= end), 0)
+
     def last(self, key):
         return self.status[-1].get(key, 0) if self.status else 0
 
@@ -218,7 +221,7 @@ def pins(directory, *names):
             copied = mib(int(m.complete["bytes"]))
             until = mib(m.wal_most(begin, begin + float(took)))
         cells(m.name, mib(m.wal_most(begin, end)),
-              mib(m.wal[-1][1] if m.wal else 0), took, copied, until,
+              mib(m.wal_last(end)), took, copied, until,
               mib(m.most("spool_bytes")), f"{oldest:.1f}" if m.status else "-",
               m.last("pin_moves"), m.last("let_by"), m.cpu)
 

@@ -43,6 +43,7 @@
 #define READERS 3
 #define LOOK_NS (20 * 1000 * 1000)
 #define LOOKS_AT_MANY_MAX 50
+#define MOVES_AT_MANY_MAX 5
 #define COMMITS_MIN 10
 #define PATIENCE_NS (30 * STILL_NS_PER_S)
 #define MIB (1024.0 * 1024.0)
@@ -172,6 +173,7 @@ static struct seen {
 	uint8_t salts[MOMENT_DATABASES_MAX][8];
 	off_t log_bytes[MOMENT_DATABASES_MAX];
 	unsigned n_looks_at_many[MOMENT_DATABASES_MAX]; /* slots, in a row */
+	uint64_t n_moves_at_many[MOMENT_DATABASES_MAX]; /* before these */
 } seen;
 
 /* The -wal carries no locks, so it may be opened and closed. A log that was
@@ -196,13 +198,17 @@ static void look_at_log(const struct moment *moment, size_t i)
 	seen.log_bytes[i] = st.st_size;
 }
 
-/* A pin has one, and another for the length of a hop. */
+/* A pin has one, and another for the length of a hop, which is as long as the
+ * disk takes: only where it hopped on meanwhile was one left behind. */
 static void look_at_slots(const struct moment *moment, size_t i)
 {
-	if (moment_slots(moment, i) <= 1)
+	if (moment_slots(moment, i) <= 1) {
 		seen.n_looks_at_many[i] = 0;
-	else if (++seen.n_looks_at_many[i] > LOOKS_AT_MANY_MAX)
+		seen.n_moves_at_many[i] = seen.held.n_moves;
+	} else if (++seen.n_looks_at_many[i] > LOOKS_AT_MANY_MAX &&
+	    seen.held.n_moves > seen.n_moves_at_many[i] + MOVES_AT_MANY_MAX) {
 		moment_die("governor", "does not let a read slot go");
+	}
 }
 
 static void look(struct moment *moment, int64_t start_ns)

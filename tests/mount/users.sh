@@ -201,3 +201,32 @@ start_fs
 umount "$mnt"
 wait_fs
 ok "a state directory that others can read, or own, is refused"
+
+# Who may only read the -shm cannot set a mark, and may find none to share. Then
+# the application goes first, and does not wait until it is tired of it.
+mkdir -m 755 "$tmp/live"
+chmod 711 "$tmp"
+mkdir -m 700 "$tmp/o-mnt" "$tmp/o-state" "$tmp/o-spool"
+chown $OTHER "$tmp"/o-*
+make_db "$tmp/live/app.db" 4096 20
+chmod 644 "$tmp/live/app.db"
+open_app "$tmp/live/app.db"
+app "PRAGMA journal_mode=WAL; PRAGMA user_version=1;"
+setpriv --reuid=$OTHER --regid=$OTHER --clear-groups "$STILLFS" "$tmp/live" \
+	"$tmp/o-mnt" -f -o "pin=govern,state=$tmp/o-state,spool=$tmp/o-spool" \
+	>"$tmp/o-log" 2>&1 7>&- &
+other=$!
+started+=("$other")
+wait_for 20 grep -q ' info mounted ' "$tmp/o-log" || fail "$(cat "$tmp/o-log")"
+app "PRAGMA user_version=2;"
+as $OTHER ls "$tmp/o-mnt/backup" >/dev/null || fail "$(cat "$tmp/o-log")"
+app "PRAGMA user_version=3; PRAGMA busy_timeout=15000;"
+app "PRAGMA wal_checkpoint(TRUNCATE); SELECT 'truncated';"
+tail -n 3 "$tmp/app.out" | grep -q '^0|0|0$' ||
+	fail "the checkpoint waited in vain: $(tail -n 3 "$tmp/app.out")"
+wait_for 20 grep -q ' outcome="ABORTED(pin lost)".*may only read the -shm' \
+	"$tmp/o-log" || fail "$(cat "$tmp/o-log")"
+kill "$other"
+wait "$other"
+close_app
+ok "a checkpoint passes a user who may only read the -shm"

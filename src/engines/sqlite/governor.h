@@ -39,7 +39,8 @@
  * THE LIMIT. The logs of all databases together may be `log_limit_bytes` longer
  * than they were at the freeze. Beyond, pins are let go and the snapshot is
  * lost; the same where a pin has failed, and where a checkpoint has waited for
- * a second while its pin could not be moved (a full spool, a failing disk).
+ * a second while its pin could not be moved (a full spool, a failing disk, a
+ * -shm that we may only read).
  *
  * Under `hold` there is no governor thread but for the limit.
  *

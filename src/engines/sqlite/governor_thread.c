@@ -161,12 +161,33 @@ static void give_way(struct sqlite_governor *governor,
 	still_error_clear(&why);
 }
 
+/* No lock was to be had. Where all slots are taken there are readers of the
+ * application in the way, too, and it would wait for them. But where we may not
+ * set a mark it can be for us alone. */
+static void give_up_alone(
+    struct sqlite_governor *governor, const struct sqlite_watch *watch)
+{
+	struct still_error why = STILL_ERROR_INIT;
+
+	if (!watch->image->pin.index_read_only)
+		return;
+	still_error_set(&why, STILL_ERR_ACCESS, 0,
+	    "Run stillfs as a user who may write the -shm file, then begin "
+	    "another session.",
+	    "its pin cannot be moved on by one who may only read the -shm "
+	    "file");
+	give_way(governor, watch, &why);
+	still_error_clear(&why);
+}
+
 static void note_failure(struct sqlite_governor *governor,
     struct sqlite_watch *watch, const struct still_error *what)
 {
 	int64_t now_ns = still_sys_monotonic_ns();
 
 	sqlite_watch_failed(watch, now_ns);
+	if (!what->code && sqlite_watch_is_overdue(watch, now_ns))
+		give_up_alone(governor, watch);
 	if (what->code == STILL_ERR_LOST)
 		sqlite_governor_lose(governor, what);
 	else if (what->code && what->code != STILL_ERR_CANCELLED)

@@ -82,6 +82,7 @@ static int map_index(
 		    "database `%s`: its wal-index cannot be shared",
 		    pin->target.rel);
 	pin->index = block;
+	pin->index_read_only = rc == SQLITE_READONLY;
 	rc = sqlite_sidecar_stat(
 	    root_fd, pin->target.rel, "-shm", &pin->shm_st);
 	if (rc < 0)

@@ -98,6 +98,7 @@ struct sqlite_pin {
 	struct sqlite_handle carrier; /* locks a slot where the reader has a
 					 transaction meanwhile */
 	volatile uint32_t *index;     /* block 0 of the wal-index, mapped */
+	bool index_read_only;         /* no mark can be set in it */
 	int64_t frozen_at_ns;         /* CLOCK_REALTIME of the moment */
 	unsigned tries;               /* of the optimistic freeze */
 

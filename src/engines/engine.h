@@ -137,11 +137,13 @@ struct still_spool {
 };
 
 struct still_freeze_request {
+	/* All valid until thaw. */
+
 	/* Raised by another thread when the freeze is no longer wanted; the
 	 * engine looks at it wherever it may wait and then fails with
-	 * STILL_ERR_CANCELLED. */
+	 * STILL_ERR_CANCELLED. Raised later, the thaw is near: what an engine
+	 * does in the background for a long life of the snapshot may stop. */
 	const atomic_bool *cancel;
-	/* Both valid until thaw. */
 	struct still_observer observer;
 	struct still_spool spool;
 };

@@ -13,16 +13,23 @@
 #include "engines/sqlite/rescue.h"
 
 #define AT_ONCE_MAX_BYTES (UINT64_C(64) << 20)
-#define FLUSH_BYTES (UINT64_C(8) << 20)
+/* Little, because whoever ends the session waits for it. */
+#define FLUSH_BYTES (UINT64_C(2) << 20)
 #define RETRY_NS (5 * STILL_NS_PER_S)
 
 /* ---- waiting ------------------------------------------------------------- */
+
+static bool is_stopped(const struct sqlite_completion *completion)
+{
+	return atomic_load(&completion->stop) ||
+	    (completion->cancel && atomic_load(completion->cancel));
+}
 
 /* False: it is to stop. */
 static bool pause_ns(struct sqlite_completion *completion, int64_t ns)
 {
 	still_bell_wait(&completion->bell, ns);
-	return !atomic_load(&completion->stop);
+	return !is_stopped(completion);
 }
 
 /* ---- one image ----------------------------------------------------------- */
@@ -80,7 +87,7 @@ static int copy(struct sqlite_completion *completion,
 			    atomic_load(completion->grown_bytes),
 			    still_sys_monotonic_ns());
 		}
-		if (atomic_load(&completion->stop) ||
+		if (is_stopped(completion) ||
 		    (ns > 0 && !pause_ns(completion, ns)))
 			rc = stopped(image, err);
 	}
@@ -137,7 +144,7 @@ static size_t pass(struct sqlite_completion *completion, size_t n, bool first)
 	size_t n_left = 0;
 	bool full = false;
 
-	for (size_t i = 0; i < n && !atomic_load(&completion->stop); i++) {
+	for (size_t i = 0; i < n && !is_stopped(completion); i++) {
 		struct sqlite_image *image = completion->images[i];
 		struct still_error err = STILL_ERROR_INIT;
 		int rc = complete_one(completion, image, &err);

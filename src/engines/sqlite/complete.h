@@ -36,6 +36,7 @@ struct sqlite_completion {
 	uint64_t log_limit_bytes; /* 0: none */
 	/* By how much the logs are longer than at the freeze. */
 	atomic_uint_fast64_t *grown_bytes;
+	const atomic_bool *cancel; /* as in governor.h */
 	/* An image is complete: nobody will read it from the database any more,
 	 * once its readers are drained. */
 	void (*done)(void *arg, struct sqlite_image *image);

@@ -79,6 +79,7 @@ static int begin_completion(
 	completion->observer = &governor->observer;
 	completion->log_limit_bytes = governor->options.log_limit_bytes;
 	completion->grown_bytes = &governor->grown_bytes;
+	completion->cancel = governor->request.cancel;
 	completion->done = note_copied;
 	completion->arg = governor;
 	rc = sqlite_completion_start(completion, err);

@@ -64,7 +64,9 @@ struct sqlite_governor_request {
 	int root_fd;                                /* the source's directory */
 	const struct still_attach_options *options; /* borrowed */
 	const struct still_observer *observer;      /* borrowed */
-	atomic_bool *lost; /* raised when the snapshot is; borrowed */
+	atomic_bool *lost;         /* raised when the snapshot is; borrowed */
+	const atomic_bool *cancel; /* raised when it will soon be over, and no
+				      copy is worth going on; borrowed; NULL */
 };
 
 /* Begin. On success the caller ends it with sqlite_governor_stop(), before any

@@ -66,6 +66,7 @@ static void finish(struct sqlite_governor *governor, struct sqlite_watch *watch)
 	struct still_error why = STILL_ERROR_INIT;
 	uint64_t log_bytes;
 
+	governor->ticked = true;
 	SQLITE_POINT(SQLITE_POINT_COMPLETE, watch->image);
 	if (sqlite_pin_check(&watch->image->pin, governor->request.root_fd,
 		&log_bytes, &why) < 0)
@@ -105,6 +106,7 @@ static int prepare(struct sqlite_governor *governor, struct sqlite_watch *watch,
 
 	if (watch->prepared)
 		return 0;
+	governor->ticked = true;
 	rc = sqlite_hop_prepare(
 	    &watch->image->pin, governor->request.root_fd, err);
 	watch->prepared = rc == 0;

@@ -26,7 +26,7 @@ struct sqlite_governor {
 	struct sqlite_watch *watches; /* owned; those that are pinned */
 	size_t n;
 	int64_t begun_ns;
-	bool ticked; /* a pin was to be moved, in this round */
+	bool ticked; /* there was work to do in this round, beside looking */
 	bool waited; /* somebody waited, in this round */
 	atomic_bool stop;
 	atomic_uint_fast64_t grown_bytes;

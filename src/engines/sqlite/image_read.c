@@ -354,12 +354,24 @@ void sqlite_image_give_up(
 	pthread_rwlock_unlock(&image->use);
 }
 
-/* Readers look into it under the lock. */
+static bool has_saved(struct sqlite_image *image)
+{
+	bool has;
+
+	pthread_rwlock_rdlock(&image->use);
+	has = image->saved.fd >= 0;
+	pthread_rwlock_unlock(&image->use);
+	return has;
+}
+
+/* Readers look into it under the lock, and need not be waited for again. */
 int sqlite_image_prepare_saved(
     struct sqlite_image *image, struct still_error *err)
 {
 	int rc = 0;
 
+	if (has_saved(image))
+		return 0;
 	pthread_rwlock_wrlock(&image->use);
 	if (image->saved.fd < 0)
 		rc = sqlite_saved_open(&image->saved, image->rel,

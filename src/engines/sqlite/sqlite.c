@@ -397,7 +397,8 @@ static int look_at_live(struct sqlite_image *image, struct still_error *err)
 	return image->identity ? 0 : still_error_nomem(err);
 }
 
-static int govern(struct instance *instance, struct still_error *err)
+static int govern(struct instance *instance, const atomic_bool *cancel,
+    struct still_error *err)
 {
 	struct sqlite_governor_request request = {
 	    .images = instance->images,
@@ -406,6 +407,7 @@ static int govern(struct instance *instance, struct still_error *err)
 	    .options = &instance->options,
 	    .observer = &instance->observer,
 	    .lost = &instance->lost,
+	    .cancel = cancel,
 	};
 	int rc = 0;
 
@@ -433,7 +435,7 @@ static int settle_all(struct instance *instance,
 		    request->cancel, err);
 	/* To look deeper takes long. */
 	if (rc == 0)
-		rc = govern(instance, err);
+		rc = govern(instance, request->cancel, err);
 	if (depth == SQLITE_DEPTH_HEADER)
 		return rc;
 	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)

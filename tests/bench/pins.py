@@ -188,6 +188,16 @@ def stalls_of(mode, control):
     return all_of, alone
 
 
+def calm_seconds(control, begin, end):
+    """Those of the session in which neither the application that has no
+    session nor the machine took more than 50 ms for anything, and around which
+    they did not."""
+    rough = {second for s in control
+             for second in range(int(s.at - begin - 1),
+                                 int(s.at - begin + s.ms / 1000 + 1.5))}
+    return set(range(int(end - begin))) - rough
+
+
 def cells(*values):
     print("|".join(str(v) for v in values))
 
@@ -196,23 +206,33 @@ def mib(n):
     return f"{n / MIB:.1f}"
 
 
+def span(directory):
+    return (float(lines(directory + "/begin")[0]),
+            float(lines(directory + "/end")[0]))
+
+
 def commits(directory, *names):
+    begin, end = span(directory)
     modes = [Mode(directory, name) for name in names]
     control = next((m.slow for m in modes if m.name == "none"), [])
+    calm = calm_seconds(control + machine(directory), begin, end)
     for m in modes:
         v = m.commits
         stalls, alone = stalls_of(m, control)
+        in_calm = [s.ms for s in m.slow if s.what == "commit" and
+                   int(s.at - begin) in calm]
+        tried = [float(c["ms"]) for c in m.checkpoints]
         cells(m.name, v["rate"], v["failed"], v["p50"], v["p99"], v["p999"],
               v["max"], len(stalls), len(alone) if m.name != "none" else "-",
-              len(m.checkpoints) or "-",
-              sum(c["rc"] != "ok" for c in m.checkpoints)
-              if m.checkpoints else "-",
-              max((float(c["ms"]) for c in m.checkpoints), default="-"))
+              f"{max(in_calm):.0f}" if in_calm else
+              f"< {SLOW_MS}" if calm else "-", len(calm), len(tried) or "-",
+              sum(c["rc"] != "ok" for c in m.checkpoints) if tried else "-",
+              f"{sorted(tried)[len(tried) // 2]:.0f}" if tried else "-",
+              f"{max(tried):.0f}" if tried else "-")
 
 
 def pins(directory, *names):
-    begin = float(lines(directory + "/begin")[0])
-    end = float(lines(directory + "/end")[0])
+    begin, end = span(directory)
     for m in (Mode(directory, name) for name in names):
         oldest = m.most("pin_age_ns") / 1e9
         took, copied, until = "-", "-", "-"
@@ -228,7 +248,7 @@ def pins(directory, *names):
 
 def stalls(directory, *names):
     """Those that are alone, and what of 50 ms and more was beside them."""
-    begin = float(lines(directory + "/begin")[0])
+    begin, _ = span(directory)
     modes = [Mode(directory, name) for name in names]
     control = next((m.slow for m in modes if m.name == "none"), [])
     noise = machine(directory)

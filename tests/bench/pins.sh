@@ -138,9 +138,11 @@ pins_of() {
 			-exec cp {} "$KEEP/$1-$2/" \;
 	}
 	table "$3: a session of $pins_s s of $pins_mib MiB. Commits, in ms from
-their begin; \`alone\` are stalls beside which the one without a session had
-nothing half as long." pin commits/s failed p50 p99 p99.9 longest \
-		'over 100 ms' alone checkpoints busy 'longest one'
+their begin. Stalls are \`alone\` beside which the one without a session had
+nothing half as long. Seconds are calm in which neither that one nor the machine
+needed over 50 ms for anything." pin commits/s failed p50 p99 p99.9 longest \
+		'over 100 ms' alone 'longest in' 'calm seconds' checkpoints \
+		busy 'p50 of these' 'longest one'
 	pins_rows commits
 	table "The same: the log and the spool, in MiB, and seconds." pin \
 		'log at most' 'log at the end' 'copied after' copied \

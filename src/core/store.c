@@ -105,8 +105,8 @@ int still_store_failed(
 		return still_error_set(err, STILL_ERR_BUSY, EBUSY,
 		    "Try again; `fuser -v` on the file tells who has it.",
 		    "catalog `%s`: another process has been writing to it for "
-		    "a second",
-		    catalog->file);
+		    "%g seconds",
+		    catalog->file, catalog->busy_ms / 1000.0);
 	/* Our own words are right, so it is the schema that is not. */
 	case SQLITE_ERROR:
 		return still_store_damaged(
@@ -304,12 +304,12 @@ static void be_frugal(void)
 }
 
 /* SQLite's own handler sleeps for up to 100 ms at a time: beside two who write
- * without a pause, a reader would look some twenty times in its second, and
- * might not find the gap. */
+ * without a pause, a reader might not find the gap. */
 static int wait_for_lock(void *arg, int n_waits)
 {
-	(void) arg;
-	if (n_waits * BUSY_WAIT_MS >= STILL_STORE_BUSY_MS)
+	const struct still_catalog *catalog = arg;
+
+	if (n_waits * BUSY_WAIT_MS >= catalog->busy_ms)
 		return 0;
 	still_sys_sleep_ns(BUSY_WAIT_MS * INT64_C(1000000));
 	return 1;
@@ -322,6 +322,7 @@ static int connect_store(
 	int rc;
 
 	pthread_once(&once, be_frugal);
+	catalog->busy_ms = STILL_STORE_BUSY_MS;
 	/* In the default VFS, so that a test can put its own there. */
 	rc = sqlite3_open_v2(catalog->file, &catalog->conn,
 	    SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0) |
@@ -330,7 +331,7 @@ static int connect_store(
 	if (rc != SQLITE_OK)
 		return still_store_failed(catalog, rc, err);
 	sqlite3_extended_result_codes(catalog->conn, 1);
-	sqlite3_busy_handler(catalog->conn, wait_for_lock, NULL);
+	sqlite3_busy_handler(catalog->conn, wait_for_lock, catalog);
 	sqlite3_db_config(catalog->conn, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(
 	    catalog->conn, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);

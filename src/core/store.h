@@ -31,7 +31,8 @@
 #define STILL_STORE_NAME "catalog.db"
 #define STILL_STORE_APPLICATION_ID 0x5354494c /* "STIL" */
 #define STILL_STORE_VERSION 1
-#define STILL_STORE_BUSY_MS 1000
+/* A disk that is busy may take a second and more for each of their syncs. */
+#define STILL_STORE_BUSY_MS 5000
 
 struct still_catalog {
 	char *dir;    /* owned; resolved */
@@ -39,6 +40,7 @@ struct still_catalog {
 	int dirfd;    /* of dir */
 	int locks_fd; /* of locks/; -1 where that is missing */
 	sqlite3 *conn;
+	int busy_ms;          /* how long others are waited for */
 	pthread_mutex_t lock; /* held for the length of a transaction */
 };
 

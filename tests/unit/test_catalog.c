@@ -19,10 +19,12 @@
 #include <sys/wait.h>
 
 #include "base/sys.h"
+#include "core/store.h"
 #include "tests/lib/chronicle.h"
 #include "tests/unit/scratch.h"
 
 #define SOURCE "/srv/shop"
+#define BUSY_MS 1000
 
 struct fixture {
 	char *dir;
@@ -1144,6 +1146,7 @@ static void blocked(void **state)
 	char file[PATH_MAX];
 
 	open_new(f);
+	f->catalog->busy_ms = BUSY_MS;
 	snprintf(file, sizeof(file), "%s/catalog.db", f->path);
 	for (size_t i = 0; i < 2; i++) {
 		struct blocker blocker = {.file = file, .ns = table[i].ns};

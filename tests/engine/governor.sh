@@ -17,15 +17,18 @@ seed=${SEED:-$RANDOM$RANDOM}
 echo "seed $seed, $runs runs of $seconds s"
 export TMPDIR=$tmp
 
-# hammer STATUS PROGRAM KEY=VALUE...: ends with this status. Its output is in
-# $tmp/log.hammer.
+# try PROGRAM KEY=VALUE...: sets got. Its output is in $tmp/log.hammer.
+try() {
+	timeout -k 5 $((seconds + 120)) "$@" >"$tmp/log.hammer" 2>&1
+	got=$?
+	rm -rf "$tmp"/stillfs-test-*
+}
+# hammer STATUS PROGRAM KEY=VALUE...: ends with this status.
 hammer() {
 	local want=$1 got
 	shift
-	timeout -k 5 $((seconds + 120)) "$@" >"$tmp/log.hammer" 2>&1
-	got=$?
+	try "$@"
 	[ "$got" = "$want" ] || fail "exit $got, not $want: $*"
-	rm -rf "$tmp"/stillfs-test-*
 }
 told() { sed 's/^/# /' "$tmp/log.hammer"; }
 
@@ -75,15 +78,22 @@ told
 grep -q ' 0 moves' "$tmp/log.hammer" && fail "a copy beside which nothing moved"
 ok "a slow copy beside hops"
 
-# control FAULT KEY=VALUE...: the same run is right without the fault.
+# control FAULT KEY=VALUE...: the same run is right without the fault. With it, it
+# is wrong when a reader, a hop and a checkpoint meet, of which a short run has
+# enough, as a rule; a long one does not have more of it, when all pages are saved.
 control() {
-	local fault=$1
+	local fault=$1 i got
 	shift
 	seed=$((seed + 1))
 	hammer 0 "${GOVERNOR_HAMMER}_points" seed=$seed seconds=2 \
 		policy=govern "$@"
-	hammer 1 "${GOVERNOR_HAMMER}_points" seed=$seed seconds=60 \
-		policy=govern "$@" fault="$fault"
+	for ((i = 0; i < 12; i++)); do
+		seed=$((seed + 1))
+		try "${GOVERNOR_HAMMER}_points" seed=$seed seconds=5 \
+			policy=govern "$@" fault="$fault"
+		[ $got = 0 ] || break
+	done
+	[ $got = 1 ] || fail "$fault: exit $got, not 1"
 	grep -q 'WRONG IMAGE' "$tmp/log.hammer" || fail "$fault: caught by luck"
 	told
 	ok "negative control: $fault is caught"

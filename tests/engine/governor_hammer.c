@@ -42,8 +42,6 @@
 
 #define READERS 3
 #define LOOK_NS (20 * 1000 * 1000)
-#define LOOKS_AT_MANY_MAX 50
-#define MOVES_AT_MANY_MAX 5
 #define COMMITS_MIN 10
 #define PATIENCE_NS (30 * STILL_NS_PER_S)
 #define MIB (1024.0 * 1024.0)
@@ -172,8 +170,6 @@ static struct seen {
 	uint64_t n_commits;     /* while the pins were governed */
 	uint8_t salts[MOMENT_DATABASES_MAX][8];
 	off_t log_bytes[MOMENT_DATABASES_MAX];
-	unsigned n_looks_at_many[MOMENT_DATABASES_MAX]; /* slots, in a row */
-	uint64_t n_moves_at_many[MOMENT_DATABASES_MAX]; /* before these */
 } seen;
 
 /* The -wal carries no locks, so it may be opened and closed. A log that was
@@ -198,26 +194,12 @@ static void look_at_log(const struct moment *moment, size_t i)
 	seen.log_bytes[i] = st.st_size;
 }
 
-/* A pin has one, and another for the length of a hop, which is as long as the
- * disk takes: only where it hopped on meanwhile was one left behind. */
-static void look_at_slots(const struct moment *moment, size_t i)
-{
-	if (moment_slots(moment, i) <= 1) {
-		seen.n_looks_at_many[i] = 0;
-		seen.n_moves_at_many[i] = seen.held.n_moves;
-	} else if (++seen.n_looks_at_many[i] > LOOKS_AT_MANY_MAX &&
-	    seen.held.n_moves > seen.n_moves_at_many[i] + MOVES_AT_MANY_MAX) {
-		moment_die("governor", "does not let a read slot go");
-	}
-}
-
 static void look(struct moment *moment, int64_t start_ns)
 {
 	uint64_t log_bytes = 0;
 
 	for (size_t i = 0; i < moment->n; i++) {
 		look_at_log(moment, i);
-		look_at_slots(moment, i);
 		log_bytes += (uint64_t) seen.log_bytes[i];
 	}
 	if (log_bytes > seen.log_max_bytes)
@@ -237,6 +219,15 @@ static void check_let_go(const struct moment *moment)
 	for (size_t i = 0; i < moment->n; i++)
 		if (moment_locks(moment, i))
 			moment_die("complete", "but a lock of ours is left");
+}
+
+/* Where nothing hops any more, a pin has one slot, or is a transaction that has
+ * one; none was left behind. */
+static void check_slots(const struct moment *moment)
+{
+	for (size_t i = 0; i < moment->n; i++)
+		if (moment_slots(moment, i) > 1)
+			moment_die("governor", "does not let a read slot go");
 }
 
 static void print_seen(const struct moment *moment,
@@ -334,6 +325,7 @@ static void govern(struct moment *moment, const struct truth *truths,
 	if (seen.complete_ns)
 		check_let_go(moment);
 	moment_stop(moment);
+	check_slots(moment);
 	/* The pins that are left are as good as any. */
 	for (size_t i = 0; i < moment->n; i++)
 		truth_compare(&truths[i], 65536);

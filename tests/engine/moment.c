@@ -189,39 +189,47 @@ void moment_release(struct moment *moment)
 #define SLOT_FIRST_BYTE 123
 #define SLOT_LAST_BYTE 127
 
-/* How many bytes from `first` to `last` this process has locked. A line is
- * "1: POSIX ADVISORY READ 4711 fe:00:1234 123 124", or ends in EOF. */
-static unsigned long count_bytes(
-    const struct stat *st, unsigned long first, unsigned long last)
+/* A line is "1: POSIX ADVISORY READ 4711 fe:00:1234 123 124", or ends in EOF. Is
+ * it a lock of this process on that file? */
+static bool is_ours(const char *line, const struct stat *st,
+    unsigned long *ret_from, unsigned long *ret_to)
+{
+	unsigned long inode;
+	unsigned int major;
+	unsigned int minor;
+	int pid;
+	int n_read = sscanf(line, "%*s POSIX %*s %*s %d %x:%x:%lu %lu %lu",
+	    &pid, &major, &minor, &inode, ret_from, ret_to);
+
+	if (n_read == 5)
+		*ret_to = ULONG_MAX;
+	return n_read >= 5 && pid == getpid() && inode == st->st_ino &&
+	    makedev(major, minor) == st->st_dev;
+}
+
+/* Has it any? And which of the slots: bit 0 is the first. The table is read in
+ * parts, and others change it meanwhile: a line may come twice. */
+static bool look_at_locks(const struct stat *st, unsigned *ret_slots)
 {
 	FILE *file = fopen("/proc/locks", "re");
-	unsigned long n = 0;
+	unsigned long from;
+	unsigned long to;
+	bool any = false;
 	char line[256];
 
+	*ret_slots = 0;
 	if (!file)
 		moment_die("/proc/locks", "cannot be read");
 	while (fgets(line, sizeof(line), file)) {
-		unsigned long inode;
-		unsigned long from;
-		unsigned long to;
-		unsigned int major;
-		unsigned int minor;
-		int pid;
-		int n_read = sscanf(line,
-		    "%*s POSIX %*s %*s %d %x:%x:%lu %lu %lu", &pid, &major,
-		    &minor, &inode, &from, &to);
-
-		if (n_read < 5 || pid != getpid() || inode != st->st_ino ||
-		    makedev(major, minor) != st->st_dev)
+		if (!is_ours(line, st, &from, &to))
 			continue;
-		if (n_read < 6 || to > last)
-			to = last;
-		if (from < first)
-			from = first;
-		n += to >= from ? to - from + 1 : 0;
+		any = true;
+		for (unsigned i = SLOT_FIRST_BYTE; i <= SLOT_LAST_BYTE; i++)
+			if (from <= i && i <= to)
+				*ret_slots |= 1U << (i - SLOT_FIRST_BYTE);
 	}
 	fclose(file);
-	return n;
+	return any;
 }
 
 static bool stat_of(
@@ -236,18 +244,19 @@ static bool stat_of(
 bool moment_locks(const struct moment *moment, size_t i)
 {
 	struct stat st;
+	unsigned slots;
 
-	return (stat_of(moment, i, "", &st) &&
-		   count_bytes(&st, 0, LONG_MAX) > 0) ||
-	    (stat_of(moment, i, "-shm", &st) &&
-		count_bytes(&st, 0, LONG_MAX) > 0);
+	return (stat_of(moment, i, "", &st) && look_at_locks(&st, &slots)) ||
+	    (stat_of(moment, i, "-shm", &st) && look_at_locks(&st, &slots));
 }
 
 unsigned moment_slots(const struct moment *moment, size_t i)
 {
 	struct stat st;
+	unsigned slots;
 
 	if (!stat_of(moment, i, "-shm", &st))
 		return 0;
-	return (unsigned) count_bytes(&st, SLOT_FIRST_BYTE, SLOT_LAST_BYTE);
+	look_at_locks(&st, &slots);
+	return (unsigned) __builtin_popcount(slots);
 }

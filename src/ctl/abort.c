@@ -52,7 +52,8 @@ const struct ctl_verb ctl_verb_abort = {
     .help = "End the present session of a mount: it is no backup. Readers get\n"
 	    "errors, and the instance is let go. The mount stays.\n",
     .target = CTL_TARGET_MOUNT,
-    .target_name = "TARGET",
+    .usage = "[TARGET]",
+    .max_words = 1,
     .options = options,
     .run = run,
 };

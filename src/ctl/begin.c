@@ -54,7 +54,8 @@ const struct ctl_verb ctl_verb_begin = {
 	"Begin a session of a mount. When it serves, its name is printed, and\n"
 	"backup/ can be copied. To list backup/ begins one just as well.\n",
     .target = CTL_TARGET_MOUNT,
-    .target_name = "TARGET",
+    .usage = "[TARGET]",
+    .max_words = 1,
     .options = options,
     .run = run,
 };

@@ -334,7 +334,8 @@ const struct ctl_verb ctl_verb_check = {
 	"Try what a backup would do first: freeze SOURCE, and let it go. Tell\n"
 	"what is there, and what would make a backup fail. Records nothing.\n",
     .target = CTL_TARGET_SOURCE,
-    .target_name = "SOURCE",
+    .usage = "[SOURCE]",
+    .max_words = 1,
     .options = options,
     .answers = true,
     .run = run,

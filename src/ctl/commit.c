@@ -137,7 +137,8 @@ const struct ctl_verb ctl_verb_commit = {
 	"session that is COPIED can be committed after it has ended, too, until\n"
 	"the next one begins.\n",
     .target = CTL_TARGET_KNOWN,
-    .target_name = "TARGET",
+    .usage = "[TARGET]",
+    .max_words = 1,
     .options = options,
     .run = run,
 };

@@ -96,6 +96,15 @@ static const char bash_head[] =
     "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
     "\t\t_stillctl_words";
 
+/* By enum ctl_target_kind. */
+static const char *const bash_words[] = {
+    [CTL_TARGET_MOUNT] = "_stillctl_mounts",
+    [CTL_TARGET_KNOWN] = "_stillctl_mounts",
+    [CTL_TARGET_SOURCE] = "_stillctl_files -f",
+    [CTL_TARGET_DEST] = "_stillctl_files -f",
+    [CTL_TARGET_DIR] = "_stillctl_files -d",
+};
+
 static void bash(FILE *out)
 {
 	fputs(bash_head, out);
@@ -118,11 +127,7 @@ static void bash(FILE *out)
 	fputs("\t\tesac\n\t\treturn\n\tfi\n\tcase $verb in\n", out);
 	for (const struct ctl_verb *const *v = ctl_verbs; *v; v++) {
 		fprintf(out, "\t%s) ", (*v)->name);
-		fputs((*v)->target == CTL_TARGET_NONE ? ":"
-			: (*v)->target == CTL_TARGET_SOURCE
-			? "_stillctl_files -f"
-			: "_stillctl_mounts",
-		    out);
+		fputs(bash_words[(*v)->target], out);
 		fputs(" ;;\n", out);
 	}
 	fputs("\tesac\n}\n\ncomplete -F _stillctl stillctl\n", out);
@@ -199,6 +204,14 @@ static const char zsh_head[] =
     "\tverb)\n"
     "\t\tverbs=(";
 
+static const char *const zsh_words[] = {
+    [CTL_TARGET_MOUNT] = "_stillctl_mounts",
+    [CTL_TARGET_KNOWN] = "_stillctl_mounts",
+    [CTL_TARGET_SOURCE] = "_files",
+    [CTL_TARGET_DEST] = "_files",
+    [CTL_TARGET_DIR] = "_files -/",
+};
+
 static void zsh(FILE *out)
 {
 	fputs(zsh_head, out);
@@ -213,11 +226,10 @@ static void zsh(FILE *out)
 	for (const struct ctl_verb *const *v = ctl_verbs; *v; v++) {
 		fprintf(out, "\t\t%s) _arguments -s", (*v)->name);
 		each_option(*v, out, zsh_option);
-		if ((*v)->target != CTL_TARGET_NONE)
-			fprintf(out, " \\\n\t\t\t'1:target:%s'",
-			    (*v)->target == CTL_TARGET_SOURCE
-				? "_files"
-				: "_stillctl_mounts");
+		for (unsigned i = 1; i <= (*v)->max_words; i++)
+			fprintf(out, " \\\n\t\t\t'%u:%s:%s'", i,
+			    i == 1 ? "target" : "directory",
+			    i == 1 ? zsh_words[(*v)->target] : "_files -/");
 		fputs(" && ret=0 ;;\n", out);
 	}
 	fputs("\t\tesac\n\t\t;;\n\tesac\n\treturn ret\n}\n\n"

@@ -47,10 +47,8 @@ static void table(const struct ctl_option *options, FILE *out)
 
 void ctl_help_verb(const struct ctl_verb *verb, FILE *out)
 {
-	fprintf(out, "usage: stillctl %s [options]%s%s%s\n\n%s\noptions:\n",
-	    verb->name, verb->target == CTL_TARGET_NONE ? "" : " [",
-	    verb->target == CTL_TARGET_NONE ? "" : verb->target_name,
-	    verb->target == CTL_TARGET_NONE ? "" : "]", verb->help);
+	fprintf(out, "usage: stillctl %s [options] %s\n\n%s\noptions:\n",
+	    verb->name, verb->usage, verb->help);
 	table(verb->options, out);
 	table(ctl_options_common, out);
 	exits(out);

@@ -28,7 +28,7 @@ struct parse {
 	struct ctl_options *options;
 	struct still_error *err;
 	const char *const *words; /* the next one */
-	unsigned max_targets;
+	unsigned max_words;
 };
 
 /* `value`: behind the name, NULL where there is none. */
@@ -127,13 +127,14 @@ static int short_word(struct parse *parse, const char *word)
 
 static int target_word(struct parse *parse, const char *word)
 {
-	if (parse->max_targets == 0 || parse->options->target)
+	if (parse->options->n_words == parse->max_words)
 		return still_error_set(parse->err, STILL_ERR_INVALID, 0, NULL,
 		    "`%s`: one argument too many", word);
 	if (!*word)
 		return still_error_set(parse->err, STILL_ERR_INVALID, 0, NULL,
 		    "``: names neither a mountpoint nor a source");
-	parse->options->target = word;
+	parse->options->words[parse->options->n_words++] = word;
+	parse->options->target = parse->options->words[0];
 	return 0;
 }
 
@@ -146,10 +147,10 @@ static bool wants_json(const char *const *words)
 	return false;
 }
 
-int ctl_options_parse(const struct ctl_option *own, unsigned max_targets,
+int ctl_options_parse(const struct ctl_option *own, unsigned max_words,
     const char *const *words, struct ctl_options *ret, struct still_error *err)
 {
-	struct parse parse = {own, ret, err, words, max_targets};
+	struct parse parse = {own, ret, err, words, max_words};
 	bool only_targets = false;
 	int rc = 0;
 

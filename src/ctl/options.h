@@ -17,6 +17,8 @@
 
 #include "base/error.h"
 
+#define CTL_WORDS_MAX 2
+
 /* What all verbs together can be asked. Texts are borrowed from argv. */
 struct ctl_options {
 	bool help;
@@ -37,7 +39,9 @@ struct ctl_options {
 	uint32_t freeze_ms;
 	uint32_t stall_ms;
 	uint32_t barrier_max;
-	const char *target; /* NULL: none named */
+	const char *target;               /* the first word; NULL: none named */
+	const char *words[CTL_WORDS_MAX]; /* that are no options */
+	unsigned n_words;
 };
 
 enum ctl_option_kind {
@@ -73,7 +77,7 @@ extern const struct ctl_option ctl_options_common[];
  * table and the common one. At most `max_targets` (0 or 1) words may be no
  * option. INVALID, with the option named; `ret` is usable then too.
  */
-int ctl_options_parse(const struct ctl_option *own, unsigned max_targets,
+int ctl_options_parse(const struct ctl_option *own, unsigned max_words,
     const char *const *words, struct ctl_options *ret, struct still_error *err);
 
 #endif

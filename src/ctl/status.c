@@ -287,7 +287,8 @@ const struct ctl_verb ctl_verb_status = {
 	"Tell whether a backup is running, when the last good one was, whether\n"
 	"anything is wrong, and what is to be done. Begins nothing.\n",
     .target = CTL_TARGET_KNOWN,
-    .target_name = "TARGET",
+    .usage = "[TARGET]",
+    .max_words = 1,
     .options = options,
     .answers = true,
     .run = run,

@@ -236,7 +236,8 @@ const struct ctl_verb ctl_verb_umount = {
 	"Unmount, wait until the daemon has ended, and tell the outcome of the\n"
 	"last session that was read or committed.\n",
     .target = CTL_TARGET_MOUNT,
-    .target_name = "TARGET",
+    .usage = "[TARGET]",
+    .max_words = 1,
     .options = options,
     .run = run,
 };

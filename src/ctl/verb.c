@@ -44,8 +44,8 @@ static int run(const struct ctl_verb *verb, const char *const *words,
     bool *ret_json, struct still_error *err)
 {
 	struct ctl_options options;
-	int rc = ctl_options_parse(verb->options,
-	    verb->target == CTL_TARGET_NONE ? 0 : 1, words, &options, err);
+	int rc = ctl_options_parse(
+	    verb->options, verb->max_words, words, &options, err);
 
 	*ret_json = options.json;
 	if (rc < 0)
@@ -53,6 +53,12 @@ static int run(const struct ctl_verb *verb, const char *const *words,
 	if (options.help) {
 		ctl_help_verb(verb, stdout);
 		return check_stdout(err);
+	}
+	if (options.n_words < verb->min_words) {
+		still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+		    "an argument is missing: stillctl %s %s", verb->name,
+		    verb->usage);
+		return CTL_EXIT_USAGE;
 	}
 	rc = verb->run(&options, err);
 	if (verb->answers && rc >= 0 && !err->code)

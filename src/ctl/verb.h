@@ -13,7 +13,8 @@ enum ctl_target_kind {
 	CTL_TARGET_MOUNT,  /* a mountpoint, or a source that is mounted */
 	CTL_TARGET_KNOWN,  /* the same, or what the catalog knows */
 	CTL_TARGET_SOURCE, /* a source, mounted or not */
-	CTL_TARGET_NONE
+	CTL_TARGET_DEST,   /* any of these, and a directory behind it */
+	CTL_TARGET_DIR     /* directories */
 };
 
 /*
@@ -28,7 +29,9 @@ struct ctl_verb {
 	const char *summary; /* for lists: lowercase, no full stop */
 	const char *help;    /* whole sentences, lines of at most 80 */
 	enum ctl_target_kind target;
-	const char *target_name; /* how --help calls it */
+	const char *usage;  /* of the words that are no options: "[TARGET]" */
+	unsigned min_words; /* of these */
+	unsigned max_words; /* at most CTL_WORDS_MAX */
 	const struct ctl_option *options;
 	/* What it prints is its result: not to get it out is a failure. Others
 	 * only tell what they did. */

@@ -22,8 +22,9 @@
  *
  * An engine never writes into the instance (but for `assist`), never waits for
  * ever, never prints and never exits. It may have threads of its own between
- * freeze and thaw. Later operations of the contract (truncate, apply, check)
- * join this table as optional members when the core first calls them.
+ * freeze and thaw. check_set needs no instance. Later operations of the contract
+ * (truncate, apply) join this table as optional members when the core first
+ * calls them.
  *
  * Threads: match, attach, describe, freeze, thaw and detach of one instance
  * are called by one thread at a time; `thaw` may come from
@@ -278,6 +279,30 @@ typedef int still_keep_fn(struct still_engine_instance *instance,
  * that is not frozen. */
 typedef void still_thaw_fn(struct still_engine_instance *instance);
 
+/* A set's databases, to be checked by the engine's own means. */
+struct still_check_request {
+	int set_fd;               /* the set's directory */
+	const char *const *paths; /* relative to it, as freeze gave them */
+	size_t n;
+	/* Which of them is begun; and what became of it, exactly one of three:
+	 * sound, damaged, or (what its application brings along is not here)
+	 * not to be checked. Texts begin with the object. */
+	void (*begin)(void *arg, const char *path);
+	void (*sound)(void *arg, const char *path);
+	void (*damaged)(void *arg, const char *path, const char *text);
+	void (*unchecked)(void *arg, const char *path, const char *text);
+	void *arg;
+};
+
+/*
+ * Optional. Check databases as they lie in a set, as deeply as the engine can.
+ * What they hold is not to be trusted: it is called in a process of its own,
+ * which may read below the set's directory and nothing else, write nowhere, and
+ * is killed when it takes too much (core/sandbox.h). Fails with NOMEM, IO.
+ */
+typedef int still_check_set_fn(
+    const struct still_check_request *request, struct still_error *err);
+
 /* Free the instance. It is thawed first. Accepts NULL. */
 typedef void still_detach_fn(struct still_engine_instance *instance);
 
@@ -291,12 +316,16 @@ struct still_engine {
 	still_keep_fn *keep;
 	still_thaw_fn *thaw;
 	still_detach_fn *detach;
+	still_check_set_fn *check_set; /* NULL: it has no means */
 };
 
 /* The engine for `source`, or NULL. With `name` (may be NULL) only the engine
  * of that name is asked. The table is static. */
 const struct still_engine *still_engine_find(
     const char *name, const char *source);
+
+/* The engine of that name, or NULL. */
+const struct still_engine *still_engine_named(const char *name);
 
 /* The names of the engines built in, a NULL behind the last. Static. */
 const char *const *still_engine_names(void);

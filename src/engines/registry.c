@@ -36,6 +36,14 @@ const struct still_engine *still_engine_find(
 	return NULL;
 }
 
+const struct still_engine *still_engine_named(const char *name)
+{
+	for (size_t i = 0; engines[i]; i++)
+		if (strcmp(name, engines[i]->name) == 0)
+			return engines[i];
+	return NULL;
+}
+
 const char *const *still_engine_names(void)
 {
 	return names;

@@ -192,6 +192,27 @@ static void no_target(void **state)
 	still_error_clear(&err);
 }
 
+static void two_words(void **state)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	struct ctl_options o;
+
+	(void) state;
+	assert_int_equal(ctl_options_parse(table_of("list"), 2,
+			     WORDS("A", "--json", "-"), &o, &err),
+	    0);
+	assert_int_equal(o.n_words, 2);
+	assert_string_equal(o.target, "A");
+	assert_string_equal(o.words[0], "A");
+	assert_string_equal(o.words[1], "-");
+	assert_int_equal(ctl_options_parse(table_of("list"), 2,
+			     WORDS("A", "B", "C"), &o, &err),
+	    STILL_ERR_INVALID);
+	assert_string_equal(
+	    still_error_msg(&err), "`C`: one argument too many");
+	still_error_clear(&err);
+}
+
 /* The error before --json is told in JSON too, unless it is a name. */
 static void json_wherever_it_is(void **state)
 {
@@ -419,6 +440,7 @@ int main(void)
 	    cmocka_unit_test(behind_two_dashes),
 	    cmocka_unit_test(refusals),
 	    cmocka_unit_test(no_target),
+	    cmocka_unit_test(two_words),
 	    cmocka_unit_test(json_wherever_it_is),
 	    cmocka_unit_test(tables_are_sane),
 	    cmocka_unit_test(help_is_whole),

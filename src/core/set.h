@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * set: a set as it lies in a directory: its list of sums, and its description.
+ * Nothing that it says is believed before it was looked at.
+ *
+ * THE LIST, verify/XXH128SUMS, is text. Each line is the XXH128 of a file as 32
+ * lowercase hexadecimal digits, two spaces, the file's path relative to the set,
+ * and a newline; the last line too. Paths are bytes. None has an empty part, "."
+ * or "..", none begins with "/", none stands there twice, and none is that of
+ * the list itself. backup.json and at least one other file are in it. Lines stand
+ * in the order in which stillfs wrote them, which nothing depends on.
+ *
+ * THE DESCRIPTION is backup.json, stillfs-backup.json(5): `format` is 1, and
+ * every key that is looked at has the type that is documented.
+ *
+ * THE FILES are reached from the set's directory through no symbolic link
+ * (still_sys_open_beneath()).
+ *
+ * Threads: opened by one, then constant.
+ */
+#ifndef STILL_CORE_SET_H
+#define STILL_CORE_SET_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+
+#define STILL_SET_LIST_MAX_BYTES (UINT64_C(1) << 30)
+#define STILL_SET_JSON_MAX_BYTES (UINT64_C(1) << 28)
+
+struct still_set_file {
+	char *path; /* owned; relative to the set */
+	struct still_hash128 sum;
+};
+
+struct still_set_database {
+	const char
+	    *path; /* borrowed from `files`' owner; relative to the set */
+	uint64_t size_bytes;
+	bool frozen;
+};
+
+/* What is said about a part that is wrong: code CORRUPT (or ACCESS, IO), `path`
+ * in the set. The text begins with the object. */
+typedef void still_set_flaw_fn(
+    void *arg, const char *path, const struct still_error *what);
+
+struct still_set {
+	int dirfd;
+	char *path; /* owned; resolved */
+
+	struct still_set_file *files; /* owned; sorted by path, as bytes */
+	size_t n_files;
+	bool listed; /* the list is there, and without a flaw */
+
+	json_t *json;  /* owned; backup.json; NULL: not to be had */
+	char *session; /* owned; likewise, as are the next three */
+	char *kind;
+	char *engine;
+	char *source;
+	int64_t frozen_at_ns;
+	uint64_t data_files;
+	uint64_t data_bytes;
+	struct still_set_database *databases; /* owned; sorted by path */
+	char **database_paths;                /* owned */
+	size_t n_databases;
+	bool described; /* backup.json is there, and without a flaw */
+};
+
+/*
+ * Open the set in directory `path` and read its list and its description. What
+ * is wrong with either is told to `flaw`, and the rest is read on as far as it
+ * can be. NOTFOUND, INVALID, ACCESS: no directory; NOTFOUND: neither a list nor
+ * a description is there, so it is no set. Release it in every case.
+ */
+int still_set_open(const char *path, still_set_flaw_fn *flaw, void *arg,
+    struct still_set *ret, struct still_error *err);
+void still_set_release(struct still_set *set);
+
+/* The listed file of that path, or NULL. */
+const struct still_set_file *still_set_find(
+    const struct still_set *set, const char *path);
+
+/* The described database of that path (in the set), or NULL. */
+const struct still_set_database *still_set_database(
+    const struct still_set *set, const char *path);
+
+/*
+ * Compare what is in the directory with the list and the description: missing
+ * files, extra ones (a log or a journal beside a database is told as such),
+ * links, things that are neither file nor directory, sizes and counts. Reads no
+ * content. Empty directories are nothing. 0 when that was done.
+ */
+int still_set_compare(const struct still_set *set, still_set_flaw_fn *flaw,
+    void *arg, uint64_t *ret_bytes, struct still_error *err);
+
+#endif

@@ -14,7 +14,11 @@
  * every key that is looked at has the type that is documented.
  *
  * THE FILES are reached from the set's directory through no symbolic link
- * (still_sys_open_beneath()).
+ * (still_sys_open_beneath()), and are regular files. How many links they have
+ * does not matter: tools that keep several sets share files between them.
+ *
+ * THE DIRECTORY may also be one that sets are stored in (still_backup()): where
+ * it is none itself, and has one called `full`, that one is meant.
  *
  * Threads: opened by one, then constant.
  */
@@ -24,10 +28,14 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/hash.h"
 
+#define STILL_SET_LIST "verify/XXH128SUMS"
+#define STILL_SET_DESCRIPTION "backup.json"
+#define STILL_SET_STORED "full" /* in the directory of a backup */
 #define STILL_SET_LIST_MAX_BYTES (UINT64_C(1) << 30)
 #define STILL_SET_JSON_MAX_BYTES (UINT64_C(1) << 28)
 
@@ -43,8 +51,9 @@ struct still_set_database {
 	bool frozen;
 };
 
-/* What is said about a part that is wrong: code CORRUPT (or ACCESS, IO), `path`
- * in the set. The text begins with the object. */
+/* What is said about a part that is wrong: code CORRUPT (or ACCESS, IO, and
+ * UNSUPPORTED of a description with a later format), `path` in the set. The text
+ * begins with the object. */
 typedef void still_set_flaw_fn(
     void *arg, const char *path, const struct still_error *what);
 
@@ -87,6 +96,15 @@ const struct still_set_file *still_set_find(
 /* The described database of that path (in the set), or NULL. */
 const struct still_set_database *still_set_database(
     const struct still_set *set, const char *path);
+
+/*
+ * Open a regular file of the set for reading; `*ret_fd` belongs to the caller.
+ * What is no regular file is not opened at all: to open a device does something
+ * to it. CORRUPT (missing, a link, no file), ACCESS, IO, with a message for a
+ * flaw. Any thread.
+ */
+int still_set_open_file(const struct still_set *set, const char *path,
+    int *ret_fd, struct stat *ret_st, struct still_error *err);
 
 /*
  * Compare what is in the directory with the list and the description: missing

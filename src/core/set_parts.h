@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * set_parts: what the files that read a set (set.h) share.
+ *
+ * Threads: one.
+ */
+#ifndef STILL_CORE_SET_PARTS_H
+#define STILL_CORE_SET_PARTS_H
+
+#include "core/set.h"
+
+/* Where flaws are told, and which part of the set they are in. */
+struct still_set_judge {
+	still_set_flaw_fn *flaw;
+	void *arg;
+	uint64_t n_flaws; /* that were told */
+};
+
+/* Tell one flaw. */
+void still_set_tell(struct still_set_judge *judge, const char *path, int code,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* May a set have a file of that path? Relative, without an empty part, "." and
+ * "..". */
+bool still_set_path_is_plain(const char *path);
+
+/* Read text of `len` bytes, with a NUL behind it, into the set. What is wrong is
+ * told. 0 or NOMEM. */
+int still_set_parse_list(struct still_set *set, struct still_set_judge *judge,
+    const char *text, size_t len, struct still_error *err);
+int still_set_parse_description(struct still_set *set,
+    struct still_set_judge *judge, const char *text, size_t len,
+    struct still_error *err);
+
+#endif

@@ -3,11 +3,9 @@
  * deep: SQLite's own check of an image's structure.
  *
  * A page's role is not in the page, so only SQLite, from the schema down, can
- * tell whether the pages fit together. It is given the image itself, through a
- * file system of SQLite's kind that reads with sqlite_image_read(): what is
- * checked is what is served, to the byte, log frames and all, and no lock of
- * the live database is touched. The connection is defensive, its schema not
- * trusted, its CHECK constraints not evaluated.
+ * tell whether the pages fit together. It is given the image itself (reader.h):
+ * what is checked is what is served, to the byte, log frames and all, and no lock
+ * of the live database is touched.
  *
  *	structure   PRAGMA quick_check: every page of every b-tree, rows in order
  *	integrity   PRAGMA integrity_check: also that indexes and tables agree

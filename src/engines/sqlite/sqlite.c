@@ -19,6 +19,7 @@
 
 #include "base/path.h"
 #include "engines/engine.h"
+#include "engines/sqlite/check.h"
 #include "engines/sqlite/cut.h"
 #include "engines/sqlite/deep.h"
 #include "engines/sqlite/describe.h"
@@ -525,4 +526,5 @@ const struct still_engine still_engine_sqlite = {
     .keep = sqlite_keep,
     .thaw = sqlite_thaw,
     .detach = sqlite_detach,
+    .check_set = sqlite_check_set,
 };

@@ -32,6 +32,7 @@ struct ctl_options {
 	bool good;
 	uint32_t limit; /* 0: none */
 	bool force;
+	bool quick;
 	const char *engine;       /* NULL: whichever knows the source */
 	const char *spool;        /* NULL: the default place */
 	uint64_t spool_max_bytes; /* 0: what the disk has, but for a tenth */

@@ -46,6 +46,7 @@ extern const struct ctl_verb ctl_verb_commit;
 extern const struct ctl_verb ctl_verb_list;
 extern const struct ctl_verb ctl_verb_status;
 extern const struct ctl_verb ctl_verb_umount;
+extern const struct ctl_verb ctl_verb_verify;
 
 /* All, in the order in which people meet them; NULL behind the last. */
 extern const struct ctl_verb *const ctl_verbs[];

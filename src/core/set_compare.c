@@ -44,9 +44,14 @@ static void tell_errno(struct walk *walk, const char *path, int error)
 {
 	struct still_error what = STILL_ERROR_INIT;
 
+	if (error == ENAMETOOLONG) {
+		TELL(walk, path, "`%s`: lies too deep to be looked at", path);
+		return;
+	}
 	still_error_sys(&what, error, NULL, "`%s`", path);
-	still_set_tell(
-	    &walk->judge, path, what.code, "%s", still_error_msg(&what));
+	still_set_tell(&walk->judge, path,
+	    what.code == STILL_ERR_ACCESS ? STILL_ERR_ACCESS : STILL_ERR_IO,
+	    "%s", still_error_msg(&what));
 	still_error_clear(&what);
 }
 

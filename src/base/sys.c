@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -21,8 +22,15 @@ static int fault(enum still_sys_call call)
 
 int still_sys_open_beneath(int dirfd, const char *path, int flags)
 {
+	return still_sys_create_beneath(dirfd, path, flags, 0);
+}
+
+int still_sys_create_beneath(
+    int dirfd, const char *path, int flags, mode_t mode)
+{
 	struct open_how how = {
 	    .flags = (uint64_t) (flags | O_CLOEXEC),
+	    .mode = mode,
 	    .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	int injected = fault(STILL_SYS_OPEN);
@@ -132,6 +140,38 @@ int still_sys_allocate(int fd, uint64_t bytes)
 		rc = fallocate(fd, 0, 0, (off_t) bytes);
 	while (rc != 0 && errno == EINTR);
 	return rc == 0 ? 0 : -errno;
+}
+
+int still_sys_fsync(int fd)
+{
+	int injected = fault(STILL_SYS_FSYNC);
+	int rc;
+
+	if (injected)
+		return -injected;
+	do
+		rc = fsync(fd);
+	while (rc != 0 && errno == EINTR);
+	return rc == 0 || errno == EINVAL ? 0 : -errno;
+}
+
+int still_sys_mkdir(int dirfd, const char *name, mode_t mode)
+{
+	int injected = fault(STILL_SYS_MKDIR);
+
+	if (injected)
+		return -injected;
+	return mkdirat(dirfd, name, mode) == 0 ? 0 : -errno;
+}
+
+int still_sys_rename(
+    int dirfd, const char *from, const char *to, unsigned flags)
+{
+	int injected = fault(STILL_SYS_RENAME);
+
+	if (injected)
+		return -injected;
+	return renameat2(dirfd, from, dirfd, to, flags) == 0 ? 0 : -errno;
 }
 
 static int64_t clock_ns(clockid_t clock)

@@ -4,7 +4,7 @@
  *
  * Tests put a function in `still_sys_fault` and so make the n-th call fail; a
  * program that does not is served by the plain system calls. The seam covers
- * the calls whose failure decides whether a byte may be served.
+ * the calls whose failure decides whether a byte may be served, or is stored.
  *
  * Threads: every function here may be called from any thread. The fault hook
  * is set before threads start.
@@ -24,6 +24,9 @@ enum still_sys_call {
 	STILL_SYS_PWRITE,
 	STILL_SYS_ALLOCATE,
 	STILL_SYS_FSTAT,
+	STILL_SYS_FSYNC,
+	STILL_SYS_MKDIR,
+	STILL_SYS_RENAME,
 	STILL_SYS_COUNT
 };
 
@@ -35,6 +38,10 @@ extern still_sys_fault_fn *still_sys_fault;
  * `path`, and nothing above `dirfd` is reached. AT_FDCWD with an absolute path
  * lifts the second rule only. Returns a descriptor or -errno. */
 int still_sys_open_beneath(int dirfd, const char *path, int flags);
+
+/* The same; with O_CREAT in `flags` the file is made with `mode`. */
+int still_sys_create_beneath(
+    int dirfd, const char *path, int flags, mode_t mode);
 
 /* fstat(2); 0 or -errno. */
 int still_sys_fstat(int fd, struct stat *ret_st);
@@ -55,6 +62,17 @@ int still_sys_pwrite(int fd, const void *data, size_t len, uint64_t off_bytes);
 
 /* fallocate(2) of the first `bytes`; 0 or -errno. */
 int still_sys_allocate(int fd, uint64_t bytes);
+
+/* fsync(2) of a file or a directory; 0 or -errno. File systems that have nothing
+ * to write for a directory say EINVAL, which is 0. Blocks on the disk. */
+int still_sys_fsync(int fd);
+
+/* mkdirat(2); 0 or -errno. */
+int still_sys_mkdir(int dirfd, const char *name, mode_t mode);
+
+/* renameat2(2) inside one directory; 0 or -errno. */
+int still_sys_rename(
+    int dirfd, const char *from, const char *to, unsigned flags);
 
 /* CLOCK_REALTIME and CLOCK_MONOTONIC in nanoseconds. */
 int64_t still_sys_now_ns(void);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "base/rmtree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The way back up. */
+struct level {
+	char *name; /* owned; of the directory that was entered */
+	dev_t dev;  /* of the one that it is in */
+	ino_t ino;
+};
+
+struct walk {
+	int fd; /* of the directory that is being emptied */
+	struct level *levels;
+	size_t n;
+	size_t capacity;
+};
+
+static int open_dir(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name,
+	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* What was copied from a directory that is read-only is one, too. */
+static int enter(int dirfd, const char *name)
+{
+	int fd = open_dir(dirfd, name);
+
+	if (fd >= 0)
+		fchmod(fd, S_IRWXU);
+	return fd;
+}
+
+/* Remove what is no directory; `*ret_sub` is the first that is one, or NULL when
+ * nothing is left. */
+static int empty(int fd, char **ret_sub)
+{
+	int copy = open_dir(fd, ".");
+	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+	struct dirent *entry;
+	int rc = dir ? 0 : (copy < 0 ? copy : -errno);
+
+	*ret_sub = NULL;
+	if (!dir && copy >= 0)
+		close(copy);
+	while (rc == 0 && !*ret_sub && (errno = 0, entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
+			continue;
+		/* Which of the two depends on the file system. */
+		if (errno != EISDIR && errno != EPERM)
+			rc = -errno;
+		else if (!(*ret_sub = strdup(entry->d_name)))
+			rc = -ENOMEM;
+	}
+	if (rc == 0 && !*ret_sub && dir && errno)
+		rc = -errno;
+	if (dir)
+		closedir(dir);
+	return rc;
+}
+
+/* Takes `name`. */
+static int go_down(struct walk *walk, char *name)
+{
+	struct level *levels = walk->levels;
+	struct stat st;
+	int fd;
+
+	if (walk->n == walk->capacity) {
+		levels = realloc(
+		    levels, (walk->capacity * 2 + 16) * sizeof(*levels));
+		if (!levels) {
+			free(name);
+			return -ENOMEM;
+		}
+		walk->levels = levels;
+		walk->capacity = walk->capacity * 2 + 16;
+	}
+	fd = fstat(walk->fd, &st) == 0 ? enter(walk->fd, name) : -errno;
+	if (fd < 0) {
+		free(name);
+		/* Not ours to remove, and no directory. */
+		return fd == -ENOTDIR || fd == -ELOOP ? -EPERM : fd;
+	}
+	levels[walk->n++] = (struct level){name, st.st_dev, st.st_ino};
+	close(walk->fd);
+	walk->fd = fd;
+	return 0;
+}
+
+/* Out of the empty directory into the one that it was entered from, which must
+ * be the same still. */
+static int go_up(struct walk *walk)
+{
+	const struct level *level = &walk->levels[walk->n - 1];
+	int fd = open_dir(walk->fd, "..");
+	struct stat st;
+	int rc = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) != 0)
+		rc = -errno;
+	else if (st.st_dev != level->dev || st.st_ino != level->ino)
+		rc = -ESTALE;
+	else if (unlinkat(fd, level->name, AT_REMOVEDIR) != 0 &&
+	    errno != ENOENT)
+		rc = -errno;
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	free(walk->levels[--walk->n].name);
+	close(walk->fd);
+	walk->fd = fd;
+	return 0;
+}
+
+static int clear(struct walk *walk)
+{
+	char *sub = NULL;
+	int rc;
+
+	for (;;) {
+		rc = empty(walk->fd, &sub);
+		if (rc < 0)
+			return rc;
+		if (!sub && walk->n == 0)
+			return 0;
+		rc = sub ? go_down(walk, sub) : go_up(walk);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+int still_rmtree(int dirfd, const char *name)
+{
+	struct walk walk = {.fd = -1};
+	int rc;
+
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	walk.fd = enter(dirfd, name);
+	if (walk.fd < 0)
+		return walk.fd;
+	rc = clear(&walk);
+	while (walk.n > 0)
+		free(walk.levels[--walk.n].name);
+	free(walk.levels);
+	close(walk.fd);
+	if (rc == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) != 0 &&
+	    errno != ENOENT)
+		rc = -errno;
+	return rc;
+}

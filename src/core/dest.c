@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "core/dest.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "base/rmtree.h"
+#include "base/sys.h"
+#include "core/snapshot.h"
+
+#define FULL "full"
+#define NEW_PREFIX ".new-"
+#define OLD_PREFIX ".old-"
+#define ID_CHARS 25 /* 20261121T010203Z-0123abcd */
+
+/* ---- where it is --------------------------------------------------------- */
+
+static char *without_slashes(const char *path)
+{
+	char *copy = strdup(path);
+	size_t len = copy ? strlen(copy) : 0;
+
+	while (len > 1 && copy[len - 1] == '/')
+		copy[--len] = '\0';
+	return copy;
+}
+
+/* Of what is to be made: its parent resolved, and its name. */
+static int resolve_missing(
+    const char *path, char **ret, struct still_error *err)
+{
+	char *copy = without_slashes(path);
+	char *slash = copy ? strrchr(copy, '/') : NULL;
+	const char *name = slash ? slash + 1 : copy;
+	char *parent = NULL;
+	int rc = 0;
+
+	if (!copy)
+		return still_error_nomem(err);
+	if (slash)
+		*slash = '\0';
+	parent = realpath(slash ? (slash == copy ? "/" : copy) : ".", NULL);
+	if (!parent)
+		rc = still_error_sys(err, errno,
+		    "Only the last part of the path is made.",
+		    "`%s`: its parent directory", path);
+	else if (strcmp(parent, "/") == 0)
+		rc = asprintf(ret, "/%s", name) < 0 ? still_error_nomem(err)
+						    : 0;
+	else if (!(*ret = still_path_join(parent, name)))
+		rc = still_error_nomem(err);
+	free(parent);
+	free(copy);
+	return rc;
+}
+
+static int resolve(const char *path, bool create, struct still_dest *dest,
+    bool *ret_missing, struct still_error *err)
+{
+	dest->path = realpath(path, NULL);
+	*ret_missing = !dest->path;
+	if (dest->path)
+		return 0;
+	if (errno == ENOENT && create)
+		return resolve_missing(path, &dest->path, err);
+	return still_error_sys(err, errno,
+	    errno == ENOENT ? "Make it, or let it be made with --create."
+			    : NULL,
+	    "`%s`", path);
+}
+
+static int check_source(
+    const struct still_dest *dest, const char *source, struct still_error *err)
+{
+	static const char hint[] =
+	    "Choose another directory, best on another disk.";
+
+	if (source && still_path_is_in(dest->path, source))
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "`%s`: lies in the source `%s`", dest->path, source);
+	if (source && still_path_is_in(source, dest->path))
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "`%s`: the source `%s` lies in it", dest->path, source);
+	return 0;
+}
+
+static int make(struct still_dest *dest, struct still_error *err)
+{
+	int rc = still_sys_mkdir(AT_FDCWD, dest->path, S_IRWXU);
+	int fd;
+
+	/* Somebody was quicker: it is not ours to take away. */
+	if (rc == -EEXIST)
+		return 0;
+	if (rc < 0)
+		return still_error_sys(err, -rc, NULL, "`%s`", dest->path);
+	dest->made = true;
+	fd = open(dest->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	rc = fd < 0 ? -errno : 0;
+	/* Its name must last, too. */
+	if (fd >= 0) {
+		int parent = openat(
+		    fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		rc = parent < 0 ? -errno : still_sys_fsync(parent);
+		if (parent >= 0)
+			close(parent);
+		close(fd);
+	}
+	return rc < 0 ? still_error_sys(err, -rc, NULL, "`%s`", dest->path) : 0;
+}
+
+/* Is the mount that `fd` is in one of stillfs? The file system's type is in the
+ * mount table only. */
+static bool is_in_mount(int fd)
+{
+	char line[8192];
+	struct statfs fs;
+	struct stat st;
+	char device[32];
+	bool found = false;
+	FILE *table;
+
+	if (fstatfs(fd, &fs) != 0 || fs.f_type != FUSE_SUPER_MAGIC ||
+	    fstat(fd, &st) != 0)
+		return false;
+	snprintf(device, sizeof(device), " %u:%u ", major(st.st_dev),
+	    minor(st.st_dev));
+	table = fopen("/proc/self/mountinfo", "re");
+	while (table && !found && fgets(line, sizeof(line), table))
+		found = strstr(line, device) &&
+		    strstr(line, " - fuse.stillfs ");
+	if (table)
+		fclose(table);
+	return found;
+}
+
+static int open_locked(struct still_dest *dest, struct still_error *err)
+{
+	int fd = open(dest->path,
+	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return still_error_sys(err, errno, NULL, "`%s`", dest->path);
+	dest->dirfd = fd;
+	if (is_in_mount(fd))
+		return still_error_set(err, STILL_ERR_INVALID, EROFS,
+		    "Choose a directory outside.",
+		    "`%s`: lies in a mount of stillfs", dest->path);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return still_error_set(err, STILL_ERR_BUSY, EWOULDBLOCK,
+		    "Wait until it is done.",
+		    "`%s`: another backup is writing to it", dest->path);
+	return still_error_sys(err, errno, NULL, "`%s`: its lock", dest->path);
+}
+
+/* ---- what is in it ------------------------------------------------------- */
+
+/* Only what we would have called so: the rest is somebody else's. */
+static bool is_id(const char *text)
+{
+	static const char form[] = "ddddddddTddddddZ-xxxxxxxx";
+
+	for (size_t i = 0; i < ID_CHARS; i++) {
+		unsigned char c = (unsigned char) text[i];
+
+		if (form[i] == 'd' ? !isdigit(c)
+			: form[i] == 'x'
+			? !isdigit(c) && !(c >= 'a' && c <= 'f')
+			: c != (unsigned char) form[i])
+			return false;
+	}
+	return text[ID_CHARS] == '\0';
+}
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return strncmp(name, prefix, len) == 0 && is_id(name + len);
+}
+
+static bool is_dir(int dirfd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISDIR(st.st_mode);
+}
+
+static bool is_set(int dirfd, const char *name)
+{
+	char path[STILL_DEST_NAME_BYTES + sizeof(STILL_MANIFEST_PATH)];
+	struct stat st;
+
+	if (!is_dir(dirfd, name))
+		return false;
+	snprintf(path, sizeof(path), "%s/" STILL_MANIFEST_PATH, name);
+	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode);
+}
+
+static bool is_leftover(int dirfd, const char *name)
+{
+	return (has_prefix(name, NEW_PREFIX) || has_prefix(name, OLD_PREFIX)) &&
+	    is_dir(dirfd, name);
+}
+
+/* Returns whether it goes on, or a negative code. */
+typedef int visit_fn(struct still_dest *dest, const char *name, void *arg,
+    struct still_error *err);
+
+static int for_each(struct still_dest *dest, visit_fn *visit, void *arg,
+    struct still_error *err)
+{
+	int fd = openat(dest->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!dir) {
+		rc = still_error_sys(err, errno, NULL, "`%s`", dest->path);
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	while (rc == 0 && (errno = 0, entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 &&
+		    strcmp(entry->d_name, "..") != 0)
+			rc = visit(dest, entry->d_name, arg, err);
+	if (rc == 0 && errno)
+		rc = still_error_sys(err, errno, NULL, "`%s`", dest->path);
+	closedir(dir);
+	return rc;
+}
+
+struct contents {
+	char foreign[NAME_MAX + 1];      /* the first, as bytes; "": none */
+	char old[STILL_DEST_NAME_BYTES]; /* the last `.old-ID` with a set */
+};
+
+static int look(struct still_dest *dest, const char *name, void *arg,
+    struct still_error *err)
+{
+	struct contents *contents = arg;
+
+	(void) err;
+	if (strcmp(name, "lost+found") == 0)
+		return 0;
+	if (strcmp(name, FULL) == 0 && is_set(dest->dirfd, name)) {
+		dest->had_full = true;
+		return 0;
+	}
+	if (is_leftover(dest->dirfd, name)) {
+		if (has_prefix(name, OLD_PREFIX) && is_set(dest->dirfd, name) &&
+		    strcmp(name, contents->old) > 0)
+			snprintf(
+			    contents->old, sizeof(contents->old), "%s", name);
+		return 0;
+	}
+	if (!contents->foreign[0] || strcmp(name, contents->foreign) < 0)
+		snprintf(
+		    contents->foreign, sizeof(contents->foreign), "%s", name);
+	return 0;
+}
+
+static int remove_leftover(struct still_dest *dest, const char *name, void *arg,
+    struct still_error *err)
+{
+	int rc;
+
+	(void) arg;
+	if (!is_leftover(dest->dirfd, name))
+		return 0;
+	rc = still_rmtree(dest->dirfd, name);
+	if (rc < 0)
+		return still_error_sys(err, -rc,
+		    "It is what a backup that was killed left; remove it.",
+		    "`%s/%s`", dest->path, name);
+	return 0;
+}
+
+static int rename_synced(struct still_dest *dest, const char *from,
+    const char *to, unsigned flags, int *ret_errno, struct still_error *err)
+{
+	int rc = still_sys_rename(dest->dirfd, from, to, flags);
+
+	*ret_errno = -rc;
+	if (rc < 0)
+		return still_error_sys(err, -rc, NULL,
+		    "`%s/%s`: could not be renamed to `%s`", dest->path, from,
+		    to);
+	rc = still_sys_fsync(dest->dirfd);
+	if (rc < 0)
+		return still_error_sys(err, -rc, NULL, "`%s`", dest->path);
+	return 0;
+}
+
+static int look_through(struct still_dest *dest, struct still_error *err)
+{
+	struct contents contents = {{0}, {0}};
+	int sys_errno;
+	int rc = for_each(dest, look, &contents, err);
+
+	if (rc < 0)
+		return rc;
+	if (contents.foreign[0])
+		return still_error_set(err, STILL_ERR_INVALID, ENOTEMPTY,
+		    "Choose a directory that is empty, or that holds backups "
+		    "of stillfs and nothing else.",
+		    "`%s`: there is something else in it: `%s`", dest->path,
+		    contents.foreign);
+	if (!dest->had_full && contents.old[0]) {
+		rc = rename_synced(
+		    dest, contents.old, FULL, 0, &sys_errno, err);
+		dest->had_full = rc == 0;
+	}
+	return rc < 0 ? rc : for_each(dest, remove_leftover, NULL, err);
+}
+
+int still_dest_open(const char *path, const char *source, bool create,
+    struct still_dest *ret, struct still_error *err)
+{
+	bool missing = false;
+	int rc;
+
+	*ret = (struct still_dest){.dirfd = -1};
+	rc = resolve(path, create, ret, &missing, err);
+	if (rc == 0)
+		rc = check_source(ret, source, err);
+	if (rc == 0 && missing)
+		rc = make(ret, err);
+	if (rc == 0)
+		rc = open_locked(ret, err);
+	if (rc == 0)
+		rc = look_through(ret, err);
+	return rc;
+}
+
+/* ---- the new one --------------------------------------------------------- */
+
+int still_dest_make(struct still_dest *dest, const char *session, int *ret_fd,
+    struct still_error *err)
+{
+	int rc;
+	int fd;
+
+	/* It becomes a name, and may come from another process. */
+	if (!is_id(session))
+		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+		    "session `%s`: is no name of a session", session);
+	snprintf(
+	    dest->old_name, sizeof(dest->old_name), OLD_PREFIX "%s", session);
+	snprintf(
+	    dest->new_name, sizeof(dest->new_name), NEW_PREFIX "%s", session);
+	rc = still_sys_mkdir(dest->dirfd, dest->new_name, S_IRWXU);
+	if (rc < 0) {
+		still_error_sys(
+		    err, -rc, NULL, "`%s/%s`", dest->path, dest->new_name);
+		dest->new_name[0] = '\0';
+		return err ? err->code : STILL_ERR_IO;
+	}
+	fd = still_sys_open_beneath(
+	    dest->dirfd, dest->new_name, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return still_error_sys(
+		    err, -fd, NULL, "`%s/%s`", dest->path, dest->new_name);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Some file systems do not know the flag, and say so in their own way. */
+static bool lacks_exchange(int sys_errno)
+{
+	return sys_errno == EINVAL || sys_errno == ENOSYS ||
+	    sys_errno == EOPNOTSUPP;
+}
+
+/* Rule 3, the second way. */
+static int place_in_turn(struct still_dest *dest, struct still_error *err)
+{
+	int sys_errno;
+	int rc = rename_synced(dest, FULL, dest->old_name, 0, &sys_errno, err);
+
+	if (rc < 0 && sys_errno)
+		return rc;
+	if (rc == 0)
+		rc = rename_synced(
+		    dest, dest->new_name, FULL, 0, &sys_errno, err);
+	if (rc == 0) {
+		dest->placed = true;
+		return 0;
+	}
+	if (!sys_errno)
+		still_sys_rename(dest->dirfd, FULL, dest->new_name, 0);
+	still_sys_rename(dest->dirfd, dest->old_name, FULL, 0);
+	still_sys_fsync(dest->dirfd);
+	return rc;
+}
+
+static int place_first(struct still_dest *dest, struct still_error *err)
+{
+	int sys_errno;
+	int rc = rename_synced(dest, dest->new_name, FULL, 0, &sys_errno, err);
+
+	dest->placed = sys_errno == 0;
+	return rc;
+}
+
+static int place_exchanged(
+    struct still_dest *dest, int *ret_errno, struct still_error *err)
+{
+	int rc = rename_synced(
+	    dest, dest->new_name, FULL, RENAME_EXCHANGE, ret_errno, err);
+
+	dest->placed = dest->exchanged = *ret_errno == 0;
+	return rc;
+}
+
+int still_dest_place(struct still_dest *dest, struct still_error *err)
+{
+	int sys_errno = 0;
+	int rc;
+
+	if (!dest->had_full) {
+		rc = place_first(dest, err);
+	} else {
+		rc = place_exchanged(dest, &sys_errno, err);
+		if (rc < 0 && lacks_exchange(sys_errno))
+			return place_in_turn(dest, err);
+	}
+	if (rc < 0 && dest->placed)
+		still_dest_unplace(dest, NULL);
+	return rc;
+}
+
+int still_dest_unplace(struct still_dest *dest, struct still_error *err)
+{
+	int sys_errno = 0;
+	int rc;
+
+	if (dest->exchanged)
+		rc = rename_synced(dest, dest->new_name, FULL, RENAME_EXCHANGE,
+		    &sys_errno, err);
+	else
+		rc = rename_synced(
+		    dest, FULL, dest->new_name, 0, &sys_errno, err);
+	if (sys_errno)
+		return rc;
+	dest->placed = dest->exchanged = false;
+	if (!dest->had_full || is_set(dest->dirfd, FULL))
+		return rc;
+	return rename_synced(dest, dest->old_name, FULL, 0, &sys_errno, err);
+}
+
+int still_dest_clear(struct still_dest *dest, struct still_error *err)
+{
+	/* After an exchange the last set has the new one's name. */
+	const char *name = dest->placed && !dest->exchanged ? dest->old_name
+							    : dest->new_name;
+	int rc;
+
+	if (!dest->new_name[0])
+		return 0;
+	rc = still_rmtree(dest->dirfd, name);
+	if (rc == 0)
+		rc = still_sys_fsync(dest->dirfd);
+	if (rc < 0)
+		return still_error_sys(err, -rc, "The next backup removes it.",
+		    "`%s/%s`: could not be removed", dest->path, name);
+	return 0;
+}
+
+void still_dest_close(struct still_dest *dest)
+{
+	if (dest->made && !dest->placed)
+		rmdir(dest->path);
+	if (dest->dirfd >= 0)
+		close(dest->dirfd);
+	free(dest->path);
+	*dest = (struct still_dest){.dirfd = -1};
+}

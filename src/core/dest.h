@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dest: the directory in which a source's last backup stands, and how a new one
+ * takes its place.
+ *
+ *	full          the set
+ *	.new-ID       a set that is being made; after the exchange, the last one
+ *	.old-ID       the last one, where two names cannot be exchanged
+ *	lost+found    the file system's own
+ *
+ * ID is the new session's. Anything else is foreign, and refused: the directory
+ * is ours alone, and what we remove is never somebody else's.
+ *
+ *  1. An exclusive flock(2) on the directory is held as long as it is worked
+ *     with: leftovers that are found under it are of processes that have died.
+ *  2. A leftover `.old-ID` without a `full` is the last set: its swap was cut,
+ *     and it is put back. Every other leftover is removed.
+ *  3. `.new-ID` and `full` are exchanged by one rename, and so are they back.
+ *     Where the file system cannot do that, `full` becomes `.old-ID` and then
+ *     `.new-ID` becomes `full`; who dies between the two leaves rule 2 a set.
+ *  4. After each rename the directory is synced before the next step.
+ *
+ * Threads: one at a time.
+ */
+#ifndef STILL_CORE_DEST_H
+#define STILL_CORE_DEST_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "still.h"
+
+#define STILL_DEST_NAME_BYTES (STILL_SESSION_ID_BYTES + 8)
+
+struct still_dest {
+	int dirfd;                            /* locked; -1: closed */
+	char *path;                           /* owned; resolved */
+	bool made;                            /* it was not there before */
+	char new_name[STILL_DEST_NAME_BYTES]; /* "": not made */
+	char old_name[STILL_DEST_NAME_BYTES];
+	bool had_full;  /* a set was there */
+	bool placed;    /* the new one is `full` */
+	bool exchanged; /* by one rename: the last one has the new one's name */
+};
+
+/*
+ * Resolve, make (with `create`; the last part of the path only), lock, look
+ * through and clear it. `source`, resolved or NULL, must not lie in it, nor it in
+ * `source`. NOTFOUND, ACCESS, INVALID, BUSY as for still_backup(). Closed in
+ * every case.
+ */
+int still_dest_open(const char *path, const char *source, bool create,
+    struct still_dest *ret, struct still_error *err);
+
+/* Make `.new-ID`, empty. The descriptor belongs to the caller. */
+int still_dest_make(struct still_dest *dest, const char *session, int *ret_fd,
+    struct still_error *err);
+
+/* What was made becomes `full`. On failure it is not, and the last one is. */
+int still_dest_place(struct still_dest *dest, struct still_error *err);
+
+/* And back again. */
+int still_dest_unplace(struct still_dest *dest, struct still_error *err);
+
+/* Remove what is no longer wanted: the last set, or the new one where it was not
+ * put into its place. */
+int still_dest_clear(struct still_dest *dest, struct still_error *err);
+
+/* Unlock it. Where we made it, and no set is in it, it goes. */
+void still_dest_close(struct still_dest *dest);
+
+#endif

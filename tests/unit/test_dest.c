@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/* The destination: what is refused, what killed runs left, and the exchange with
+ * each of its steps failing. */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <sys/file.h>
+
+#include "base/rmtree.h"
+#include "base/sys.h"
+#include "core/dest.h"
+#include "tests/unit/scratch.h"
+
+#define ID "20261121T010203Z-0123abcd"
+#define OLD_ID "20261120T010203Z-0123abcd"
+
+struct fixture {
+	char *dir;
+	char *dest;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	f->dir = scratch_make();
+	f->dest = strdup(scratch_path(f->dir, "dest"));
+	mkdir(f->dest, 0700);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	still_sys_fault = NULL;
+	scratch_remove(f->dir);
+	free(f->dest);
+	free(f);
+	return 0;
+}
+
+/* ---- steps --------------------------------------------------------------- */
+
+/* A set that says who it is. */
+static void put_set(struct fixture *f, const char *name, const char *who)
+{
+	char *path = strdup(scratch_path(f->dest, name));
+
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(mkdir(scratch_path(path, "data"), 0500), 0);
+	assert_int_equal(
+	    scratch_write(scratch_path(path, "backup.json"), who, strlen(who)),
+	    0);
+	free(path);
+}
+
+static void holds(struct fixture *f, const char *who)
+{
+	char text[32] = {0};
+	int fd = open(scratch_path(f->dest, "full/backup.json"), O_RDONLY);
+
+	assert_true(fd >= 0);
+	assert_true(read(fd, text, sizeof(text) - 1) >= 0);
+	close(fd);
+	assert_string_equal(text, who);
+}
+
+static unsigned count(struct fixture *f)
+{
+	DIR *dir = opendir(f->dest);
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n - 2;
+}
+
+static bool is_there(struct fixture *f, const char *name)
+{
+	return access(scratch_path(f->dest, name), F_OK) == 0;
+}
+
+static void refused(struct fixture *f, const char *path, const char *source,
+    bool create, int code, int sys_errno, const char *words)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	unsigned fds = scratch_count_fds();
+	struct still_dest dest;
+
+	(void) f;
+	assert_int_equal(
+	    still_dest_open(path, source, create, &dest, &err), code);
+	still_dest_close(&dest);
+	assert_int_equal(err.code, code);
+	assert_int_equal(err.sys_errno, sys_errno);
+	if (!strstr(still_error_msg(&err), words))
+		fail_msg(
+		    "\"%s\" does not say \"%s\"", still_error_msg(&err), words);
+	still_error_clear(&err);
+	assert_int_equal(scratch_count_fds(), fds);
+}
+
+static void opened(struct fixture *f, struct still_dest *dest)
+{
+	struct still_error err = STILL_ERROR_INIT;
+
+	if (still_dest_open(f->dest, NULL, false, dest, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+}
+
+static void made(struct fixture *f, struct still_dest *dest)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	int fd = -1;
+
+	if (still_dest_make(dest, ID, &fd, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	close(fd);
+	assert_int_equal(
+	    scratch_write(
+		scratch_path(f->dest, ".new-" ID "/backup.json"), "new", 3),
+	    0);
+}
+
+/* ---- what is refused ----------------------------------------------------- */
+
+static void no_place(void **state)
+{
+	struct fixture *f = *state;
+
+	refused(f, scratch_path(f->dir, "none"), NULL, false,
+	    STILL_ERR_NOTFOUND, ENOENT, "none`");
+	refused(f, scratch_path(f->dir, "none/deeper"), NULL, true,
+	    STILL_ERR_NOTFOUND, ENOENT, "its parent directory");
+	scratch_write(scratch_path(f->dir, "file"), "x", 1);
+	refused(f, scratch_path(f->dir, "file"), NULL, true, STILL_ERR_NOTFOUND,
+	    ENOTDIR, "file`");
+	refused(f, scratch_path(f->dir, "file/x"), NULL, true,
+	    STILL_ERR_NOTFOUND, ENOTDIR, "file/x`");
+}
+
+static void foreign(void **state)
+{
+	static const char *const names[] = {"zebra", "notes.txt", ".hidden",
+	    ".new-photos", ".old-", ".new-" ID "x", "full.bak"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		mkdir(scratch_path(f->dest, names[i]), 0700);
+		refused(f, f->dest, NULL, false, STILL_ERR_INVALID, ENOTEMPTY,
+		    names[i]);
+		assert_true(is_there(f, names[i]));
+		rmdir(scratch_path(f->dest, names[i]));
+	}
+	/* The first of several, as bytes. */
+	scratch_write(scratch_path(f->dest, "b"), "x", 1);
+	scratch_write(scratch_path(f->dest, "a"), "x", 1);
+	refused(f, f->dest, NULL, false, STILL_ERR_INVALID, ENOTEMPTY, "`a`");
+}
+
+/* What only looks like ours. */
+static void disguised(void **state)
+{
+	struct fixture *f = *state;
+
+	mkdir(scratch_path(f->dest, "full"), 0700);
+	refused(f, f->dest, NULL, false, STILL_ERR_INVALID, ENOTEMPTY, "full");
+	rmdir(scratch_path(f->dest, "full"));
+	assert_int_equal(symlink(f->dir, scratch_path(f->dest, "full")), 0);
+	refused(f, f->dest, NULL, false, STILL_ERR_INVALID, ENOTEMPTY, "full");
+	unlink(scratch_path(f->dest, "full"));
+	assert_int_equal(symlink(f->dir, scratch_path(f->dest, ".new-" ID)), 0);
+	refused(f, f->dest, NULL, false, STILL_ERR_INVALID, ENOTEMPTY, ".new-");
+	unlink(scratch_path(f->dest, ".new-" ID));
+	scratch_write(scratch_path(f->dest, ".old-" ID), "x", 1);
+	refused(f, f->dest, NULL, false, STILL_ERR_INVALID, ENOTEMPTY, ".old-");
+}
+
+static void in_each_other(void **state)
+{
+	struct fixture *f = *state;
+
+	refused(f, f->dest, f->dir, false, STILL_ERR_INVALID, 0, "lies in the");
+	refused(f, f->dir, f->dest, false, STILL_ERR_INVALID, 0, "lies in it");
+	refused(f, f->dest, f->dest, false, STILL_ERR_INVALID, 0, "lies in");
+	/* And nothing was made there. */
+	refused(f, scratch_path(f->dest, "sub"), f->dest, true,
+	    STILL_ERR_INVALID, 0, "lies in the");
+	assert_int_equal(count(f), 0);
+}
+
+static void two_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct still_dest dest;
+
+	opened(f, &dest);
+	refused(f, f->dest, NULL, false, STILL_ERR_BUSY, EWOULDBLOCK,
+	    "another backup is writing to it");
+	still_dest_close(&dest);
+	opened(f, &dest);
+	still_dest_close(&dest);
+}
+
+static void created(void **state)
+{
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_dest dest;
+	char *path = strdup(scratch_path(f->dir, "fresh//"));
+	struct stat st;
+
+	assert_int_equal(still_dest_open(path, NULL, true, &dest, &err), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	/* Nothing came of it: it goes. */
+	still_dest_close(&dest);
+	assert_int_equal(access(path, F_OK), -1);
+	free(path);
+	/* What was there stays. */
+	opened(f, &dest);
+	still_dest_close(&dest);
+	assert_int_equal(access(f->dest, F_OK), 0);
+}
+
+/* ---- what killed runs left ----------------------------------------------- */
+
+static void cleared(struct fixture *f, const char *who)
+{
+	struct still_dest dest;
+
+	opened(f, &dest);
+	assert_int_equal(dest.had_full, who != NULL);
+	still_dest_close(&dest);
+	if (who)
+		holds(f, who);
+	assert_int_equal(count(f), who ? 1 : 0);
+}
+
+static void leftovers(void **state)
+{
+	struct fixture *f = *state;
+
+	/* While it was made, the first time. */
+	put_set(f, ".new-" ID, "half");
+	cleared(f, NULL);
+	/* Before it had a description. */
+	mkdir(scratch_path(f->dest, ".new-" ID), 0700);
+	cleared(f, NULL);
+	/* While it was made, beside a set; and after the exchange. */
+	put_set(f, "full", "last");
+	put_set(f, ".new-" ID, "half");
+	cleared(f, "last");
+	/* After the swap. */
+	put_set(f, ".old-" ID, "older");
+	cleared(f, "last");
+	/* In the middle of the swap. */
+	assert_int_equal(rename(scratch_path(f->dest, "full"),
+			     scratch_path(f->dest, ".old-" ID)),
+	    0);
+	put_set(f, ".new-" ID, "new");
+	cleared(f, "last");
+	/* And of one that was not the first to be killed. */
+	assert_int_equal(rename(scratch_path(f->dest, "full"),
+			     scratch_path(f->dest, ".old-" ID)),
+	    0);
+	put_set(f, ".old-" OLD_ID, "older");
+	cleared(f, "last");
+}
+
+static void lost_and_found(void **state)
+{
+	struct fixture *f = *state;
+	struct still_dest dest;
+
+	mkdir(scratch_path(f->dest, "lost+found"), 0700);
+	opened(f, &dest);
+	still_dest_close(&dest);
+	assert_int_equal(count(f), 1);
+}
+
+/* ---- the exchange -------------------------------------------------------- */
+
+static enum still_sys_call fault_call;
+static unsigned fault_countdown; /* 0: none */
+static unsigned fault_calls;
+static int fault_errno;
+static bool no_exchange; /* the first rename is refused as unknown */
+
+static int fault(enum still_sys_call call)
+{
+	if (no_exchange && call == STILL_SYS_RENAME) {
+		no_exchange = false;
+		return EINVAL;
+	}
+	if (call != fault_call)
+		return 0;
+	fault_calls++;
+	return fault_countdown && --fault_countdown == 0 ? fault_errno : 0;
+}
+
+static void place_first(void **state)
+{
+	struct fixture *f = *state;
+	struct still_dest dest;
+
+	opened(f, &dest);
+	made(f, &dest);
+	assert_int_equal(still_dest_place(&dest, NULL), 0);
+	holds(f, "new");
+	assert_int_equal(still_dest_unplace(&dest, NULL), 0);
+	assert_false(is_there(f, "full"));
+	assert_int_equal(still_dest_place(&dest, NULL), 0);
+	assert_int_equal(still_dest_clear(&dest, NULL), 0);
+	still_dest_close(&dest);
+	holds(f, "new");
+	assert_int_equal(count(f), 1);
+}
+
+static void place_over(struct fixture *f, bool in_turn, bool back)
+{
+	struct still_dest dest;
+
+	opened(f, &dest);
+	made(f, &dest);
+	still_sys_fault = fault;
+	no_exchange = in_turn;
+	assert_int_equal(still_dest_place(&dest, NULL), 0);
+	still_sys_fault = NULL;
+	assert_false(no_exchange);
+	assert_int_equal(dest.exchanged, !in_turn);
+	holds(f, "new");
+	if (back) {
+		assert_int_equal(still_dest_unplace(&dest, NULL), 0);
+		holds(f, "last");
+	}
+	assert_int_equal(still_dest_clear(&dest, NULL), 0);
+	still_dest_close(&dest);
+	holds(f, back ? "last" : "new");
+	assert_int_equal(count(f), 1);
+}
+
+static void place_again(void **state)
+{
+	struct fixture *f = *state;
+
+	fault_countdown = 0;
+	for (int in_turn = 0; in_turn < 2; in_turn++) {
+		put_set(f, "full", "last");
+		place_over(f, in_turn, true);
+		place_over(f, in_turn, false);
+		still_rmtree(AT_FDCWD, scratch_path(f->dest, "full"));
+	}
+}
+
+/* The n-th call fails: either the new set is there or the last one is. */
+static bool place_with_fault(struct fixture *f, enum still_sys_call call,
+    unsigned n, bool in_turn, bool had)
+{
+	struct still_dest dest;
+	int rc;
+
+	if (had)
+		put_set(f, "full", "last");
+	opened(f, &dest);
+	made(f, &dest);
+	fault_call = call;
+	fault_countdown = n;
+	fault_errno = EIO;
+	no_exchange = in_turn && had;
+	still_sys_fault = fault;
+	rc = still_dest_place(&dest, NULL);
+	still_sys_fault = NULL;
+	if (rc == 0)
+		holds(f, "new");
+	else if (had)
+		holds(f, "last");
+	else
+		assert_false(is_there(f, "full"));
+	assert_int_equal(still_dest_clear(&dest, NULL), 0);
+	still_dest_close(&dest);
+	if (rc < 0 && had)
+		holds(f, "last");
+	assert_int_equal(count(f), rc == 0 || had);
+	still_rmtree(AT_FDCWD, scratch_path(f->dest, "full"));
+	return rc < 0;
+}
+
+static void place_fails(void **state)
+{
+	static const enum still_sys_call calls[] = {
+	    STILL_SYS_RENAME, STILL_SYS_FSYNC};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < 2; i++)
+		for (int in_turn = 0; in_turn < 2; in_turn++)
+			for (int had = 0; had < 2; had++) {
+				unsigned n = 1;
+
+				while (place_with_fault(
+				    f, calls[i], n, in_turn, had))
+					n++;
+				/* One step, or two of them. */
+				assert_int_equal(n, in_turn && had ? 3 : 2);
+			}
+}
+
+static void no_name(void **state)
+{
+	static const char *const ids[] = {"", "..", "../../etc", ID "/x",
+	    "20261121T010203Z-0123ABCD", "x" ID};
+	struct fixture *f = *state;
+	struct still_dest dest;
+	int fd;
+
+	opened(f, &dest);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		assert_int_equal(still_dest_make(&dest, ids[i], &fd, NULL),
+		    STILL_ERR_INVALID);
+	still_dest_close(&dest);
+	assert_int_equal(count(f), 0);
+}
+
+/* ---- removing ------------------------------------------------------------ */
+
+static void deep(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open(f->dest, O_RDONLY | O_DIRECTORY);
+
+	for (unsigned i = 0; i < 5000; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(fd, "directory", 0700), 0);
+		next = openat(fd, "directory", O_RDONLY | O_DIRECTORY);
+		assert_true(next >= 0);
+		/* A way out, which is not taken. */
+		assert_int_equal(symlinkat(f->dir, fd, "link"), 0);
+		fchmod(fd, 0500);
+		close(fd);
+		fd = next;
+	}
+	close(fd);
+	assert_int_equal(still_rmtree(AT_FDCWD, f->dest), 0);
+	assert_int_equal(access(f->dest, F_OK), -1);
+	assert_int_equal(access(f->dir, F_OK), 0);
+	assert_int_equal(still_rmtree(AT_FDCWD, f->dest), 0);
+	mkdir(f->dest, 0700);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(no_place, setup, teardown),
+	    cmocka_unit_test_setup_teardown(foreign, setup, teardown),
+	    cmocka_unit_test_setup_teardown(disguised, setup, teardown),
+	    cmocka_unit_test_setup_teardown(in_each_other, setup, teardown),
+	    cmocka_unit_test_setup_teardown(two_at_once, setup, teardown),
+	    cmocka_unit_test_setup_teardown(created, setup, teardown),
+	    cmocka_unit_test_setup_teardown(leftovers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(lost_and_found, setup, teardown),
+	    cmocka_unit_test_setup_teardown(place_first, setup, teardown),
+	    cmocka_unit_test_setup_teardown(place_again, setup, teardown),
+	    cmocka_unit_test_setup_teardown(place_fails, setup, teardown),
+	    cmocka_unit_test_setup_teardown(no_name, setup, teardown),
+	    cmocka_unit_test_setup_teardown(deep, setup, teardown),
+	};
+
+	scratch_watchdog();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -68,14 +68,16 @@ struct still_task {
 
 /*
  * Where the bytes of a backup come from: a session of this process, or one of a
- * mount. Calls in this order: begin; entries, read and check, from any thread;
- * then commit, or abort, once. If begin fails nothing else is called.
+ * mount. Calls in this order: begin; session, entries, read and check, from any
+ * thread; then commit, or abort, once. If begin fails nothing else is called.
  */
 struct still_origin {
 	/* Freeze. Blocks; `cancel` (never NULL) is raised when nobody waits for
 	 * it any more. */
 	int (*begin)(
 	    void *arg, const atomic_bool *cancel, struct still_error *err);
+	/* The id of the session that was begun. Borrowed. */
+	const char *(*session)(void *arg);
 	/* As still_session_entries(). */
 	const struct still_entry *(*entries)(void *arg, uint32_t *ret_n);
 	/* As still_session_read(), but that the seal is there when it is asked
@@ -84,7 +86,7 @@ struct still_origin {
 	    void *data, size_t len, struct still_error *err);
 	/* Asked about each second: LOST when nothing more can be had. */
 	int (*check)(void *arg, struct still_error *err);
-	/* "I have it." */
+	/* "I have it." On failure it is not, and the session is over. */
 	int (*commit)(void *arg, struct still_error *err);
 	/* "I do not." Accepts a session that is over. */
 	void (*abort)(void *arg);

@@ -28,6 +28,9 @@ static bool is_stopped(const struct sqlite_completion *completion)
 /* False: it is to stop. */
 static bool pause_ns(struct sqlite_completion *completion, int64_t ns)
 {
+	/* The ring may have ended an earlier pause, and comes once. */
+	if (is_stopped(completion))
+		return false;
 	still_bell_wait(&completion->bell, ns);
 	return !is_stopped(completion);
 }

@@ -111,6 +111,7 @@ struct still_backup {
 	/* The set stands in DEST, and is whole. What failed after that is told
 	 * as an error, and does not undo it. */
 	bool stored;
+	bool committed; /* and its session is */
 };
 
 /*

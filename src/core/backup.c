@@ -103,7 +103,7 @@ static int place(struct work *work, struct still_error *err)
 		work->ret->stored = work->dest.placed;
 	still_error_clear(&undo);
 	if (rc == 0)
-		work->ret->stored = true;
+		work->ret->stored = work->ret->committed = true;
 	return rc;
 }
 

@@ -26,6 +26,10 @@ struct ctl_options {
 	bool quiet;
 	const char *state; /* NULL: the mount's, or the default one */
 	bool copy;
+	bool create;
+	bool atomic; /* says what is so anyway, as does the next */
+	bool no_truncate;
+	uint32_t threads;    /* 0: as many as are of use */
 	const char *session; /* NULL: whichever is there */
 	bool lazy;
 	bool all;

@@ -91,11 +91,14 @@ int ctl_out_json_line(json_t *value, struct still_error *err)
 	int rc;
 
 	json_decref(value);
+	/* Lines of other threads stay lines. */
+	flockfile(stdout);
 	rc = put(text, err);
 	if (rc == 0) {
 		fputs("\n", stdout);
 		fflush(stdout);
 	}
+	funlockfile(stdout);
 	return rc;
 }
 

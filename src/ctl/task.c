@@ -150,9 +150,9 @@ static void draw(struct ctl_task *task, const struct still_progress *progress)
 
 /* ---- for programs -------------------------------------------------------- */
 
-static bool has_room(int fd)
+bool ctl_task_has_room(void)
 {
-	struct pollfd poller = {.fd = fd, .events = POLLOUT};
+	struct pollfd poller = {.fd = STDOUT_FILENO, .events = POLLOUT};
 
 	return poll(&poller, 1, 0) == 1 && (poller.revents & POLLOUT);
 }
@@ -173,7 +173,7 @@ static void tell_line(
 	json_t *line;
 	int rc = 0;
 
-	if (is_told(task, progress) || !has_room(STDOUT_FILENO))
+	if (is_told(task, progress) || !ctl_task_has_room())
 		return;
 	task->last = *progress;
 	task->last.path = NULL;

@@ -34,6 +34,9 @@ void ctl_task_end(struct ctl_task *task);
 /* Was it interrupted? */
 bool ctl_task_interrupted(void);
 
+/* Is there somebody who reads stdout, and has he read so far? */
+bool ctl_task_has_room(void);
+
 /* Append "copying    [####....]  45%  1.2 GiB of 2.7 GiB  310.0 MiB/s  0:05
  * data/a.db", or without a count "freezing  3 s"; at most `columns` wide. */
 void ctl_task_bar(struct still_buf *buf, const struct still_progress *progress,

@@ -15,6 +15,7 @@
 
 const struct ctl_verb *const ctl_verbs[] = {
     &ctl_verb_check,
+    &ctl_verb_backup,
     &ctl_verb_status,
     &ctl_verb_begin,
     &ctl_verb_commit,

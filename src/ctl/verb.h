@@ -40,6 +40,7 @@ struct ctl_verb {
 };
 
 extern const struct ctl_verb ctl_verb_abort;
+extern const struct ctl_verb ctl_verb_backup;
 extern const struct ctl_verb ctl_verb_begin;
 extern const struct ctl_verb ctl_verb_check;
 extern const struct ctl_verb ctl_verb_commit;

@@ -284,7 +284,7 @@ static void tables_are_sane(void **state)
 		assert_non_null((*v)->run);
 		assert_int_equal((*v)->options == NULL, 0);
 	}
-	assert_null(ctl_verb_find("backup"));
+	assert_null(ctl_verb_find("back"));
 	assert_null(ctl_verb_find(""));
 }
 

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stillctl backup: all of a backup in one call.
+ *
+ * Where the source is mounted the session is the mount's; otherwise it is one of
+ * this process. The rest is the library's (still_set.h).
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "ctl/exit.h"
+#include "ctl/journal.h"
+#include "ctl/mounted_origin.h"
+#include "ctl/out.h"
+#include "ctl/target.h"
+#include "ctl/task.h"
+#include "ctl/verb.h"
+
+#define MS_MAX (10 * 60 * 1000)
+#define THREADS_MAX 32
+
+static const struct ctl_option options[] = {
+    {"atomic", 0, CTL_FLAG, CTL_AT(atomic), 0, 0, NULL,
+	"accepted; it is always so"},
+    {"barrier-max", 0, CTL_NUMBER, CTL_AT(barrier_max), 1, 1000000, "N",
+	"refuse more than N databases (4000)"},
+    {"copy", 0, CTL_FLAG, CTL_AT(copy), 0, 0, NULL,
+	"a copy on which no later backup is built"},
+    {"create", 0, CTL_FLAG, CTL_AT(create), 0, 0, NULL,
+	"make DEST if it is missing, but not its parents"},
+    {"engine", 0, CTL_TEXT, CTL_AT(engine), 0, 0, "NAME",
+	"use only the engine of this name"},
+    {"force", 0, CTL_FLAG, CTL_AT(force), 0, 0, NULL,
+	"take network and FUSE file systems, hard links"},
+    {"freeze-ms", 0, CTL_NUMBER, CTL_AT(freeze_ms), 1, MS_MAX, "N",
+	"give the freeze up after N ms (10000)"},
+    {"no-truncate", 0, CTL_FLAG, CTL_AT(no_truncate), 0, 0, NULL,
+	"accepted; no log is truncated"},
+    {"spool", 0, CTL_DIR, CTL_AT(spool), 0, 0, "DIR",
+	"where private copies lie during the backup"},
+    {"spool-max", 0, CTL_SIZE, CTL_AT(spool_max_bytes), 1, INT64_MAX, "SIZE",
+	"let them take SIZE at most"},
+    {"stall-ms", 0, CTL_NUMBER, CTL_AT(stall_ms), 1, MS_MAX, "N",
+	"hold writers off for N ms at most (500)"},
+    {"threads", 0, CTL_NUMBER, CTL_AT(threads), 1, THREADS_MAX, "N",
+	"copy and verify with N threads"},
+    {"verify", 0, CTL_CHOICE, CTL_AT(verify), 0, 0, "basic|quick|full",
+	"what else the freeze checks (basic)"},
+    CTL_OPTIONS_END,
+};
+
+/* ---- what came of it ----------------------------------------------------- */
+
+static void log_end(struct still_events *events, const char *dest, int rc,
+    const struct still_backup *backup, const struct still_error *err)
+{
+	const char *session = backup->session[0] ? backup->session : NULL;
+
+	if (backup->committed)
+		still_events_add(events, STILL_LEVEL_INFO, "backup-stored",
+		    "session", session, "set", backup->set, "files",
+		    still_number(backup->files).text, "bytes",
+		    still_number(backup->bytes).text, NULL);
+	if (rc < 0)
+		still_events_add(events,
+		    backup->committed ? STILL_LEVEL_WARNING : STILL_LEVEL_ERROR,
+		    backup->committed ? "backup-leftover" : "backup-failed",
+		    "session", session, "dest", dest, "error",
+		    still_error_msg(err), "hint", err->hint, NULL);
+}
+
+static int tell_json(const struct ctl_options *o,
+    const struct still_backup *backup, struct still_error *err)
+{
+	json_t *done = json_pack(
+	    "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "event", "done",
+	    "session", backup->session, "kind",
+	    still_session_kind_word(o->copy ? STILL_COPY : STILL_FULL),
+	    "outcome", "COMMITTED", "files", (json_int_t) backup->files,
+	    "bytes", (json_int_t) backup->bytes, "freeze_ns",
+	    (json_int_t) backup->freeze_ns, "copy_ns",
+	    (json_int_t) backup->copy_ns, "verify_ns",
+	    (json_int_t) backup->verify_ns);
+
+	if (done && ctl_json_set_name(done, "set", backup->set) == 0)
+		return ctl_out_json_line(done, err);
+	json_decref(done);
+	return still_error_nomem(err);
+}
+
+static int tell_text(const struct still_backup *backup, struct still_error *err)
+{
+	struct still_buf buf = STILL_BUF_INIT;
+	int rc;
+
+	still_buf_printf(&buf, "stored %s in ", backup->session);
+	still_buf_line(&buf, backup->set ? backup->set : "");
+	still_buf_printf(&buf, ": %" PRIu64 " files, ", backup->files);
+	still_buf_size(&buf, backup->bytes);
+	still_buf_str(&buf, ", verified; COMMITTED\n");
+	rc = ctl_out_buf(&buf, err);
+	still_buf_release(&buf);
+	return rc;
+}
+
+/* Whoever goes away before he is told has his backup nevertheless. */
+static void tell(const struct ctl_options *o, const struct still_backup *backup)
+{
+	if (o->json)
+		tell_json(o, backup, NULL);
+	else if (!o->quiet)
+		tell_text(backup, NULL);
+}
+
+static int status_of(int rc, const struct still_backup *backup)
+{
+	/* There, but for what could not be cleared away. */
+	if (rc < 0 && backup->committed)
+		return CTL_EXIT_WARNINGS;
+	switch (rc) {
+	case STILL_ERR_CANCELLED:
+	case STILL_ERR_LOST:
+	case STILL_ERR_STALE:
+		return CTL_EXIT_ABORTED;
+	default:
+		return (int) ctl_exit_of_error(rc);
+	}
+}
+
+static int make(const struct ctl_options *o, const char *source,
+    const struct still_origin *origin, struct still_events *events,
+    struct still_error *err)
+{
+	const char *dest = o->words[o->n_words - 1];
+	struct still_backup_options wishes = {
+	    .create = o->create,
+	    .source = source,
+	};
+	struct still_backup backup;
+	struct ctl_task task;
+	int status;
+	int rc;
+
+	ctl_task_begin(&task, o);
+	wishes.task = task.task;
+	wishes.task.n_threads = o->threads;
+	rc = still_backup(dest, origin, &wishes, &backup, err);
+	log_end(events, dest, rc, &backup, err);
+	ctl_task_end(&task);
+	if (backup.committed)
+		tell(o, &backup);
+	status = status_of(rc, &backup);
+	still_backup_release(&backup);
+	return status;
+}
+
+/* ---- a mount ------------------------------------------------------------- */
+
+/* What the mount decides cannot be asked for here. */
+static int check_mounted(const struct ctl_options *o,
+    const struct ctl_target *target, struct still_error *err)
+{
+	const char *name = NULL;
+
+	if (o->engine)
+		name = "engine";
+	else if (o->force)
+		name = "force";
+	else if (o->spool)
+		name = "spool";
+	else if (o->spool_max_bytes)
+		name = "spool-max";
+	else if (o->verify != STILL_VERIFY_BASIC)
+		name = "verify";
+	else if (o->freeze_ms != STILL_FREEZE_MS_DEFAULT)
+		name = "freeze-ms";
+	else if (o->stall_ms != STILL_STALL_MS_DEFAULT)
+		name = "stall-ms";
+	else if (o->barrier_max != STILL_BARRIER_MAX_DEFAULT)
+		name = "barrier-max";
+	if (!name)
+		return 0;
+	return still_error_set(err, STILL_ERR_INVALID, 0,
+	    "Leave it out, or mount with it.",
+	    "option `--%s`: is for a source; `%s` is mounted", name,
+	    target->mountpoint);
+}
+
+static int backup_mounted(const struct ctl_options *o,
+    const struct ctl_target *target, struct still_events *events,
+    struct still_error *err)
+{
+	struct ctl_mounted_origin *mounted = NULL;
+	struct still_origin origin;
+	int rc;
+
+	if (check_mounted(o, target, err) < 0)
+		return CTL_EXIT_USAGE;
+	rc = ctl_mounted_origin_new(
+	    target->mountpoint, o, &mounted, &origin, err);
+	if (rc == 0)
+		rc = make(o, target->source, &origin, events, err);
+	ctl_mounted_origin_free(mounted);
+	return rc;
+}
+
+/* ---- a source ------------------------------------------------------------ */
+
+static int open_catalog(const struct ctl_options *o,
+    const struct ctl_target *target, const char *source,
+    struct still_catalog **ret, struct still_error *err)
+{
+	const char *dir = o->state ? o->state : target->state_dir;
+	char *resolved = realpath(source, NULL);
+	int rc = resolved ? still_catalog_check_dir(dir, resolved, err) : 0;
+
+	free(resolved);
+	return rc < 0 ? rc : still_catalog_open(dir, true, ret, err);
+}
+
+static int backup_instance(const struct ctl_options *o,
+    struct still_instance *instance, struct still_events *events,
+    struct still_error *err)
+{
+	struct still_instance_info info;
+	struct still_own_session *own;
+	struct still_origin origin;
+	int rc;
+
+	still_instance_describe(instance, &info);
+	own = still_own_session_new(
+	    instance, events, o->copy ? STILL_COPY : STILL_FULL, &origin);
+	if (!own)
+		return still_error_nomem(err);
+	rc = make(o, info.source, &origin, events, err);
+	still_own_session_free(own);
+	return rc;
+}
+
+static int backup_source(const struct ctl_options *o,
+    const struct ctl_target *target, const char *source,
+    struct still_events *events, struct still_error *err)
+{
+	struct still_options wishes = {
+	    .engine = o->engine,
+	    .force = o->force,
+	    .freeze_ms = o->freeze_ms,
+	    .stall_ms = o->stall_ms,
+	    .barrier_max = o->barrier_max,
+	    .spool = o->spool,
+	    .spool_max_bytes = o->spool_max_bytes,
+	    .verify = (enum still_verify) o->verify,
+	    .pin = STILL_PIN_MODE_AUTO,
+	    .pin_ms = STILL_PIN_MS_DEFAULT,
+	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,
+	};
+	struct still_instance *instance = NULL;
+	int rc = open_catalog(o, target, source, &wishes.catalog, err);
+
+	if (rc == 0)
+		rc = still_instance_attach(source, &wishes, &instance, err);
+	if (rc == 0)
+		rc = backup_instance(o, instance, events, err);
+	still_instance_detach(instance);
+	still_catalog_close(wishes.catalog);
+	return rc;
+}
+
+/* ---- either -------------------------------------------------------------- */
+
+static int run(const struct ctl_options *o, struct still_error *err)
+{
+	/* One word is DEST, and the only instance is meant. */
+	const char *name = o->n_words > 1 ? o->words[0] : NULL;
+	struct still_events *events = ctl_journal_new(o);
+	struct ctl_target target = {0};
+	int rc;
+
+	if (!events)
+		return still_error_nomem(err);
+	rc = ctl_target_find(name, &target, err);
+	if (rc < 0)
+		rc = ctl_target_status(rc);
+	else if (target.mounted && !target.dead)
+		rc = backup_mounted(o, &target, events, err);
+	else
+		/* As it was given, if it is no mount: it may have a scheme. */
+		rc = backup_source(o, &target,
+		    target.source ? target.source : name, events, err);
+	ctl_target_release(&target);
+	still_events_free(events);
+	return rc;
+}
+
+const struct ctl_verb ctl_verb_backup = {
+    .name = "backup",
+    .summary = "store a verified backup in a directory, in one call",
+    .help =
+	"Freeze SOURCE, or begin a session of MOUNT, copy it into DEST/full, read\n"
+	"back and verify what was stored, and commit. What fails leaves the last\n"
+	"backup in DEST as it was.\n",
+    .target = CTL_TARGET_DEST,
+    .usage = "[SOURCE|MOUNT] DEST",
+    .min_words = 1,
+    .max_words = 2,
+    .options = options,
+    .run = run,
+};

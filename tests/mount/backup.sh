@@ -1,0 +1,345 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# stillctl backup: one call, from a source and from a mount, while an application
+# writes; and that whatever fails or is stopped leaves the last set as it was.
+. "$(dirname "$0")/../lib/mount.sh"
+
+dest=$tmp/dest
+
+# backup STATUS [ARGUMENT...]: of the source, in this test's state directory.
+backup() {
+	local want=$1
+	shift
+	ctl "$want" backup --state "$state" "$@"
+}
+# tree DIR: all that is there, and its content.
+tree() { (cd "$1" && find . ! -name . -printf '%p %y %m %T@\n' -type f \
+	-exec xxhsum -H2 {} \; 2>/dev/null | sort); }
+# keep, kept: nothing has changed in the directory in between.
+keep() { tree "$dest" >"$tmp/kept"; }
+kept() { diff "$tmp/kept" <(tree "$dest") || fail "$*: the last set has changed"; }
+set_is_right() {
+	[ "$(ls -A "$dest")" = full ] || fail "not only full: $(ls -A "$dest")"
+	check_set "$dest/full"
+}
+# json FILE done|error: the lines are right; prints session and kind, or the
+# code of the error.
+json() { python3 - "$@" <<'EOF'
+import json, sys
+lines = [json.loads(l) for l in open(sys.argv[1], encoding="utf-8")]
+events = [l.get("event") for l in lines]
+phases = [l["phase"] for l in lines if l.get("event") == "progress"]
+if sys.argv[2] == "done":
+    assert events[-1] == "done" and events.count("done") == 1, events
+    order = ["freezing", "copying", "syncing", "verifying"]
+    assert [p for i, p in enumerate(phases) if p not in phases[:i]] == order
+    done = lines[-1]
+    assert done["outcome"] == "COMMITTED" and done["files"] >= 3, done
+    for l in lines:
+        if l.get("event") == "progress":
+            assert 0 <= l["bytes_done"] <= l["bytes"], l
+    print(done["session"], done["kind"])
+else:
+    assert "done" not in events and "error" in lines[-1], events
+    print(lines[-1]["error"]["code"])
+EOF
+}
+
+make_db "$src/app.db" 4096 3000
+mkdir "$src/sub"
+sqlite3 "$src/sub/rollback.db" \
+	"CREATE TABLE t(a); INSERT INTO t VALUES('first')"
+
+# ---- refused ----
+backup 2
+ctl_complains "an argument is missing"
+backup 2 a b c
+backup 2 --incremental "$src" "$dest"
+ctl_complains "unknown option \`--incremental\`"
+backup 1 "$src" "$dest"
+ctl_complains "$dest" "No such file" "--create"
+backup 1 --create "$src" "$tmp/none/dest"
+ctl_complains "its parent directory"
+backup 1 --create "$src" "$src/dest"
+ctl_complains "lies in the source"
+backup 1 "$src" "$tmp"
+ctl_complains "lies in it"
+[ ! -e "$src/dest" ] || fail "something was made in the source"
+mkdir "$dest"
+touch "$dest/precious"
+backup 1 "$src" "$dest"
+ctl_complains "\`$dest\`: there is something else in it: \`precious\`"
+[ "$(ls -A "$dest")" = precious ] || fail "the foreign file"
+rm -r "$dest"
+[ "$(record outcome)" = "" ] || fail "a refusal began a session"
+ok "what will not do is refused, and nothing is begun"
+
+# ---- the first, and the next ----
+backup 0 --create "$src" "$dest"
+session=$(record id)
+ctl_says "stored $session in $dest/full: 4 files, " "verified; COMMITTED"
+[ "$(stat -c %a "$dest")" = 700 ] || fail "the mode of what was made"
+recorded COMMITTED
+set_is_right
+sqlite3 "$src/sub/rollback.db" "UPDATE t SET a='second'"
+backup 0 --atomic --no-truncate --threads=5 --json "$src" "$dest"
+[ "$(json "$tmp/ctl.out" "done")" = "$(record id) full" ] || fail "--json"
+grep -q '"event":"log".*session-end .*outcome=COMMITTED' "$tmp/ctl.out" ||
+	fail "the events are not told"
+set_is_right
+[ "$(sqlite3 "$dest/full/data/sub/rollback.db" 'SELECT a FROM t')" = second ] ||
+	fail "the second set is not the second"
+backup 0 --copy --quiet "$src" "$dest"
+[ -s "$tmp/ctl.out" ] && fail "--quiet says something"
+[ "$(record kind)" = copy ] || fail "--copy"
+keep
+ok "a source is backed up, and the next set takes the place of the last"
+
+# ---- what killed runs left ----
+cp -a "$dest/full" "$dest/.new-20260101T000000Z-00000000"
+mv "$dest/full" "$dest/.old-20260102T000000Z-00000000"
+touch "$dest/foreign"
+backup 1 "$src" "$dest"
+rm "$dest/foreign"
+[ -e "$dest/.old-20260102T000000Z-00000000" ] || fail "touched, though refused"
+backup 1 --engine=none "$src" "$dest"
+backup 0 "$src" "$dest"
+set_is_right
+ok "what killed runs left is cleared away"
+
+# ---- a terminal ----
+dd if=/dev/urandom bs=1M count=40 2>/dev/null | od -An -tx1 -v -w2000 |
+	tr -d ' ' | sed "s/.*/INSERT INTO big VALUES('&');/" >"$tmp/big.sql"
+{ echo "CREATE TABLE big(a); BEGIN;"; cat "$tmp/big.sql"; echo "COMMIT;"; } |
+	sqlite3 "$src/app.db" || fail "the big table"
+sqlite3 "$src/app.db" "PRAGMA wal_checkpoint(TRUNCATE)" >/dev/null
+rm "$tmp/big.sql"
+python3 - "$tmp/pty" "$STILLCTL" backup --state "$state" "$src" "$dest" <<'EOF' ||
+import os, pty, sys
+out = open(sys.argv[1], "wb")
+def read(fd):
+    data = os.read(fd, 65536)
+    out.write(data)
+    return data
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:], read)))
+EOF
+	fail "on a terminal"
+grep -qE 'copying .*\[[#.]{20}\] +[0-9]+%' "$tmp/pty" ||
+	fail "no bar: $(cat "$tmp/pty")"
+grep -qE 'verifying .*\[[#.]{20}\] +[0-9]+%' "$tmp/pty" || fail "no second bar"
+grep -q 'COMMITTED' "$tmp/pty" || fail "no result on the terminal"
+set_is_right
+ok "a terminal has a bar"
+
+# ---- readers of the output ----
+"$STILLCTL" backup --json --state "$state" "$src" "$dest" 2>/dev/null | head -c 10 \
+	>/dev/null
+ends=("${PIPESTATUS[@]}")
+[ "${ends[0]}" = 0 ] || fail "a reader that went away: ${ends[0]}"
+recorded COMMITTED
+set_is_right
+# One that never reads: the pipe is full from the first byte on.
+before=$(record number)
+mkfifo "$tmp/never"
+exec 8<>"$tmp/never"
+python3 -c 'import os, sys
+os.set_blocking(8, False)
+try:
+    while True: os.write(8, b"\n" * 4096)
+except BlockingIOError: os.set_blocking(8, True)'
+"$STILLCTL" backup --json --state "$state" "$src" "$dest" >&8 2>/dev/null 8>&- &
+pid=$!
+started+=("$pid")
+committed_since() {
+	[ "$(record number)" -gt "$before" ] && [ "$(record outcome)" = COMMITTED ]
+}
+wait_for 60 committed_since || fail "a reader that never reads holds it up"
+timeout 20 cat <&8 >/dev/null &
+cat=$!
+started+=("$cat")
+wait_for 20 gone_or_zombie "$pid" || fail "it does not end once somebody reads"
+wait "$pid" || fail "a reader that never read: $?"
+kill "$cat"
+wait "$cat" 2>/dev/null
+exec 8>&-
+set_is_right
+keep
+ok "a reader that goes away, or never reads, does not stop it"
+
+# ---- full, and read-only ----
+umount_dest() { umount "$tmp/small" || fail "umount"; }
+mkdir "$tmp/small"
+size=$(du -sm "$dest/full" | cut -f1)
+mount -t tmpfs -o size=$((size * 3 / 2))m tmpfs "$tmp/small" || fail "tmpfs"
+backup 0 "$src" "$tmp/small"
+tree "$tmp/small" >"$tmp/small.tree"
+backup 1 "$src" "$tmp/small"
+ctl_complains "No space left on device" "Make room there"
+diff "$tmp/small.tree" <(tree "$tmp/small") || fail "the full disk"
+recorded "ABORTED(by caller)"
+mount -o remount,ro "$tmp/small" || fail "remount"
+backup 1 "$src" "$tmp/small"
+ctl_complains "Read-only file system"
+diff "$tmp/small.tree" <(tree "$tmp/small") || fail "the read-only disk"
+umount_dest
+ok "a full disk and a read-only one change nothing"
+
+# ---- interrupted ----
+for signal in INT TERM; do
+	for phase in freezing copying syncing verifying; do
+		mkfifo "$tmp/lines"
+		# So that it ignores nothing that a shell in the background would.
+		python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])' "$STILLCTL" backup --json --threads=1 \
+			--state "$state" "$src" "$dest" >"$tmp/lines" \
+			2>"$tmp/ctl.err" &
+		pid=$!
+		started+=("$pid")
+		sent=
+		while IFS= read -r line; do
+			case $line in
+			*"\"phase\":\"$phase\""*)
+				# A second one would kill it.
+				[ -n "$sent" ] || kill -$signal $pid
+				sent=1
+				;;
+			esac
+		done <"$tmp/lines"
+		wait $pid
+		status=$?
+		rm "$tmp/lines"
+		# By then it may have been exchanged.
+		if [ $status = 0 ] && [ $phase != freezing ]; then
+			recorded COMMITTED
+			keep
+			continue
+		fi
+		[ $status = 6 ] || fail "SIG$signal while $phase: $status"
+		ctl_complains "\`$dest\`: the backup was stopped"
+		case $(record outcome) in
+		ABORTED*) ;;
+		*) fail "SIG$signal while $phase: $(record outcome)" ;;
+		esac
+		kept "SIG$signal while $phase"
+	done
+done
+ok "an interrupt leaves the last set, and exit 6"
+
+# ---- killed ----
+n=0
+for delay in 0.05 0.1 0.15 0.2 0.3 0.4; do
+	{ timeout -s KILL $delay "$STILLCTL" backup --state "$state" "$src" \
+		"$dest" || n=$((n + 1)); } >/dev/null 2>&1
+	[ -d "$dest/full" ] || fail "killed after $delay s: no full"
+	check_set "$dest/full"
+done
+backup 0 "$src" "$dest"
+set_is_right
+ok "kill -9 leaves a whole set, and the next run tidies up ($n of 6 killed)"
+
+# ---- under load ----
+mkdir "$tmp/live"
+"$LOAD" init "$tmp/live" 4096 || fail "load init"
+mkfifo "$tmp/storm"
+"$LOAD" storm "$tmp/live" 1 <"$tmp/storm" >"$tmp/storm.out" 2>&1 &
+started+=("$!")
+exec 9>"$tmp/storm"
+wait_for 20 test -s "$tmp/live/acked" || fail "the load"
+mkdir "$tmp/livedest"
+for _ in 1 2 3 4 5; do
+	backup 0 "$tmp/live" "$tmp/livedest"
+	check_set "$tmp/livedest/full"
+done
+start_fs "$tmp/live"
+for _ in 1 2 3 4 5; do
+	ctl 0 backup "$mnt" "$tmp/livedest"
+	check_set "$tmp/livedest/full"
+done
+recorded COMMITTED
+umount "$mnt" || fail umount
+wait_fs
+exec 9>&-
+wait "${started[-1]}"
+ok "under load each set is whole"
+
+# ---- a mount ----
+start_fs
+sessions() { "$STILLCTL" list --all --json --state "$state" | grep -c '"id"'; }
+before=$(sessions)
+ctl 0 backup "$mnt" "$dest"
+ctl_says "in $dest/full: 4 files, " "COMMITTED"
+set_is_right
+ctl 0 backup "$src" "$dest"
+ctl 0 backup --json --copy "$dest"
+[ "$(json "$tmp/ctl.out" "done")" = "$(record id) copy" ] || fail "--json, a mount"
+[ "$(sessions)" = $((before + 3)) ] || fail "not three sessions of the mount"
+set_is_right
+keep
+ctl 2 backup --verify=full "$mnt" "$dest"
+ctl_complains "option \`--verify\`: is for a source"
+ctl 1 backup "$mnt" "$mnt"
+ctl_complains "lies in a mount of stillfs"
+# A tool that copies the same mount afterwards has its own session, and the same
+# content with the same times.
+rm -rf "$tmp/copied"
+cp -rp "$mnt/backup" "$tmp/copied"
+check_set "$tmp/copied"
+diff -r "$tmp/copied/data" "$dest/full/data" || fail "the tool has other bytes"
+for file in data/app.db data/sub/rollback.db; do
+	[ "$(stat -c %Y "$tmp/copied/$file")" = \
+		"$(stat -c %Y "$dest/full/$file")" ] || fail "the time of $file"
+done
+# And its session is not disturbed by one who comes too late.
+session=$(record id)
+ctl 4 backup "$mnt" "$dest"
+ctl_complains "has a session already"
+kept "busy"
+cmp "$mnt/backup/data/app.db" "$tmp/copied/data/app.db" || fail "disturbed"
+[ "$(record id) $(record state)" = "$session serving" ] || fail "not serving"
+# The source is the mount's, by whatever name; and elsewhere it is busy.
+ctl 4 backup "$src" "$dest"
+ctl 0 commit "$mnt"
+kept "the commit of another"
+# A commit does not wait for a copy's next try.
+ctl 0 begin "$mnt"
+cat "$mnt/backup/data/app.db" >/dev/null
+from=$(date +%s%N)
+ctl 0 commit "$mnt"
+[ $((($(date +%s%N) - from) / 1000000)) -lt 4500 ] || fail "the commit waits"
+# Its session is given up while it is copied.
+mkfifo "$tmp/lines"
+"$STILLCTL" backup --json --threads=1 "$mnt" "$dest" >"$tmp/lines" \
+	2>"$tmp/ctl.err" &
+pid=$!
+started+=("$pid")
+while IFS= read -r line; do
+	case $line in
+	*'"phase":"copying"'*) "$STILLCTL" abort "$mnt" >/dev/null 2>&1 ;;
+	esac
+	echo "$line"
+done <"$tmp/lines" >"$tmp/ctl.out"
+wait $pid
+status=$?
+[ $status = 6 ] || fail "aborted by another: $status: $(cat "$tmp/ctl.err")"
+json "$tmp/ctl.out" error >/dev/null
+kept "aborted by another"
+umount "$mnt" || fail umount
+wait_fs
+ok "a mount is backed up, by its own sessions"
+
+# ---- damage ----
+sqlite3 "$src/app.db" "CREATE INDEX i ON t(b); PRAGMA journal_mode=DELETE" \
+	>/dev/null
+keep
+# A page of the table, whose structure is broken.
+python3 - "$src/app.db" <<'EOF'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(4096 * 40)
+    f.write(b"\xff" * 4096)
+EOF
+backup 5 --verify=full "$src" "$dest"
+kept "damage"
+recorded "ABORTED(corrupt)"
+ok "damage leaves the last set, and exit 5"

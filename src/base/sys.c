@@ -167,11 +167,17 @@ int still_sys_mkdir(int dirfd, const char *name, mode_t mode)
 int still_sys_rename(
     int dirfd, const char *from, const char *to, unsigned flags)
 {
+	return still_sys_move(dirfd, from, dirfd, to, flags);
+}
+
+int still_sys_move(
+    int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
 	int injected = fault(STILL_SYS_RENAME);
 
 	if (injected)
 		return -injected;
-	return renameat2(dirfd, from, dirfd, to, flags) == 0 ? 0 : -errno;
+	return renameat2(from_fd, from, to_fd, to, flags) == 0 ? 0 : -errno;
 }
 
 static int64_t clock_ns(clockid_t clock)

@@ -74,6 +74,10 @@ int still_sys_mkdir(int dirfd, const char *name, mode_t mode);
 int still_sys_rename(
     int dirfd, const char *from, const char *to, unsigned flags);
 
+/* renameat2(2) from one directory to another. 0 or -errno. */
+int still_sys_move(
+    int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+
 /* CLOCK_REALTIME and CLOCK_MONOTONIC in nanoseconds. */
 int64_t still_sys_now_ns(void);
 int64_t still_sys_monotonic_ns(void);

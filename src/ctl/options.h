@@ -44,6 +44,7 @@ struct ctl_options {
 	uint32_t freeze_ms;
 	uint32_t stall_ms;
 	uint32_t barrier_max;
+	const char *database;             /* NULL: all */
 	const char *target;               /* the first word; NULL: none named */
 	const char *words[CTL_WORDS_MAX]; /* that are no options */
 	unsigned n_words;

@@ -23,6 +23,7 @@ const struct ctl_verb *const ctl_verbs[] = {
     &ctl_verb_umount,
     &ctl_verb_list,
     &ctl_verb_verify,
+    &ctl_verb_restore,
     NULL,
 };
 

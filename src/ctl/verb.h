@@ -45,6 +45,7 @@ extern const struct ctl_verb ctl_verb_begin;
 extern const struct ctl_verb ctl_verb_check;
 extern const struct ctl_verb ctl_verb_commit;
 extern const struct ctl_verb ctl_verb_list;
+extern const struct ctl_verb ctl_verb_restore;
 extern const struct ctl_verb ctl_verb_status;
 extern const struct ctl_verb ctl_verb_umount;
 extern const struct ctl_verb ctl_verb_verify;

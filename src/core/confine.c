@@ -217,7 +217,7 @@ static const int plain[] = {
     SCMP_SYS(exit_group),
 };
 
-#define IS(arg, value) SCMP_CMP64((arg), SCMP_CMP_EQ, (scmp_datum_t) (value))
+#define IS(arg, value) SCMP_CMP64((arg), SCMP_CMP_EQ, (scmp_datum_t) (value), 0)
 #define NONE_OF(arg, bits) \
 	SCMP_CMP64((arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t) (bits), 0)
 

@@ -270,9 +270,9 @@ static int starts(void *arg, int dirfd, int out_fd)
 	(void) arg;
 	(void) dirfd;
 	(void) out_fd;
-	NEED(fork() < 0);
+	/* Past the sanitizers, which do not expect that it fails. */
+	NEED(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) < 0);
 	NEED(syscall(SYS_clone3, NULL, 0) < 0);
-	NEED(vfork() < 0);
 	execv("/bin/true", argv);
 	NEED(errno == EPERM);
 	return 0;
@@ -292,12 +292,12 @@ static int meddles(void *arg, int dirfd, int out_fd)
 	NEED(unshare(CLONE_NEWUSER) < 0);
 	NEED(syscall(SYS_bpf, 0, NULL, 0) < 0);
 	NEED(prctl(PR_SET_DUMPABLE, 1) < 0);
-	NEED(setuid(1) < 0);
+	NEED(syscall(SYS_setuid, 1) < 0);
 	NEED(chroot(".") < 0);
 	NEED(syscall(SYS_io_uring_setup, 1, NULL) < 0);
 	NEED(syscall(SYS_openat2, AT_FDCWD, "inside", NULL, 0) < 0);
-	NEED(mmap(NULL, 4096, PROT_READ | PROT_EXEC,
-		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+	NEED(syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == -1);
 	return 0;
 }
 

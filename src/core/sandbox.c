@@ -13,11 +13,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/sys.h"
+
 /* The descriptors of the child: none of its parent's is among them. */
 #define DIR_FD 3
 #define OUT_FD 4
 
 #define LOOK_MS 100
+/* A child that is not confined after so long hangs. Its parent may have threads,
+ * and one of them may have held a lock when it was forked: a C library knows of
+ * its own, and not of a sanitizer's. The next one is luckier. */
+#define READY_NS (5 * STILL_NS_PER_S)
+#define TRIES 4
 #define PIECE_BYTES 65536
 
 /* What the child says first: whether it is confined. */
@@ -102,7 +109,9 @@ struct talk {
 	int fd;
 	struct ready ready;
 	size_t n_ready; /* bytes of it that came */
+	int64_t begun_ns;
 	bool refused;
+	bool hangs; /* before it was confined */
 };
 
 static const char *words_of(const struct ready *ready)
@@ -134,6 +143,12 @@ static bool take(struct talk *talk, const char *data, size_t len)
 	return len == 0 || talk->job->take(talk->job->arg, data, len);
 }
 
+static bool is_late(const struct talk *talk)
+{
+	return talk->n_ready == 0 &&
+	    still_sys_monotonic_ns() - talk->begun_ns > READY_NS;
+}
+
 /* Until the child closes the pipe. 0, or CANCELLED, or -errno made an error. */
 static int listen_to(struct talk *talk, struct still_error *err)
 {
@@ -146,8 +161,12 @@ static int listen_to(struct talk *talk, struct still_error *err)
 		if (talk->job->is_cancelled(talk->job->arg))
 			return still_error_set(err, STILL_ERR_CANCELLED, 0,
 			    NULL, "it was stopped");
-		if (poll(&poller, 1, LOOK_MS) <= 0)
+		if (poll(&poller, 1, LOOK_MS) <= 0) {
+			talk->hangs = is_late(talk);
+			if (talk->hangs)
+				return 0;
 			continue;
+		}
 		n = read(talk->fd, piece, sizeof(piece));
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -207,6 +226,7 @@ static int start(const struct still_sandbox_job *job, struct talk *talk,
 		child(job, ends[1], parent);
 	close(ends[1]);
 	talk->fd = ends[0];
+	talk->begun_ns = still_sys_monotonic_ns();
 	if (talk->pid > 0)
 		return 0;
 	still_error_sys(err, errno, NULL, "the check's process");
@@ -214,26 +234,37 @@ static int start(const struct still_sandbox_job *job, struct talk *talk,
 	return STILL_ERR_IO;
 }
 
-int still_sandbox_run(const struct still_sandbox_job *job,
-    struct still_sandbox_end *ret, struct still_error *err)
+static int run_once(
+    struct talk *talk, struct still_sandbox_end *ret, struct still_error *err)
 {
-	struct talk talk = {.job = job};
-	int rc = start(job, &talk, err);
+	int rc = start(talk->job, talk, err);
 	int waited;
 
 	if (rc < 0)
 		return rc;
 	memset(ret, 0, sizeof(*ret));
-	rc = listen_to(&talk, err);
-	close(talk.fd);
+	rc = listen_to(talk, err);
+	close(talk->fd);
 	/* Who has closed the pipe has nothing to say any more, and may yet run
 	 * on. To who has ended it does nothing. */
-	kill(talk.pid, SIGKILL);
-	waited = wait_for(talk.pid, ret);
-	if (rc < 0)
-		return rc;
-	if (waited < 0)
+	kill(talk->pid, SIGKILL);
+	waited = wait_for(talk->pid, ret);
+	if (rc == 0 && waited < 0)
 		return still_error_sys(
 		    err, -waited, NULL, "the check's process");
-	return judge(&talk, ret, err);
+	return rc;
+}
+
+int still_sandbox_run(const struct still_sandbox_job *job,
+    struct still_sandbox_end *ret, struct still_error *err)
+{
+	for (int tries = 1;; tries++) {
+		struct talk talk = {.job = job};
+		int rc = run_once(&talk, ret, err);
+
+		if (rc < 0)
+			return rc;
+		if (!talk.hangs || tries == TRIES)
+			return judge(&talk, ret, err);
+	}
 }

@@ -292,6 +292,10 @@ static int run(const struct ctl_options *o, struct still_error *err)
 		/* As it was given, if it is no mount: it may have a scheme. */
 		rc = backup_source(o, &target,
 		    target.source ? target.source : name, events, err);
+	/* It did not come to a backup. */
+	if (rc < 0)
+		log_end(events, o->words[o->n_words - 1], rc,
+		    &(struct still_backup){0}, err);
 	ctl_target_release(&target);
 	still_events_free(events);
 	return rc;

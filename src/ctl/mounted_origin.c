@@ -30,6 +30,7 @@ struct ctl_mounted_origin {
 	struct ctl_channel channel;
 	int dirfd; /* of backup/; -1: not open */
 	char session[STILL_SESSION_ID_BYTES];
+	char state_dir[4096];        /* as the daemon told it at begin */
 	struct still_entry *entries; /* owned, with their paths */
 	uint32_t n;
 	uint32_t capacity;
@@ -318,6 +319,7 @@ static int mounted_begin(
 	if (rc < 0)
 		return rc;
 	memcpy(mounted->session, io.session, sizeof(mounted->session));
+	memcpy(mounted->state_dir, io.state_dir, sizeof(mounted->state_dir));
 	rc = walk(mounted, cancel, err);
 	if (rc < 0)
 		mounted_abort(mounted);
@@ -365,6 +367,7 @@ static int mounted_commit(void *arg, struct still_error *err)
 	/* Its daemon has gone meanwhile? What it has written down is true. */
 	if (rc == STILL_ERR_LOST) {
 		memcpy(io.session, mounted->session, sizeof(io.session));
+		memcpy(io.state_dir, mounted->state_dir, sizeof(io.state_dir));
 		io.outcome = STILL_NO_OUTCOME;
 		ctl_record_settle(mounted->options, &io);
 		if (io.outcome == STILL_COMMITTED) {

@@ -345,14 +345,35 @@ static void sizes(void **state)
 
 /* ---- failures ------------------------------------------------------------ */
 
-/* Each call that stores, the n-th of it. */
+/* Each call that stores. */
+struct failure {
+	enum still_sys_call call;
+	int sys_errno;
+	int code;
+};
+
+/* The n-th one fails. True: it came to nothing, and the last set stands. */
+static bool fails_at(
+    struct fixture *f, const struct failure *failure, unsigned n)
+{
+	at_call(f, failure->call, n, failure->sys_errno, NULL);
+	if (backup(f) == 0)
+		return false;
+	assert_int_equal(f->err.code, failure->code);
+	assert_int_equal(f->err.sys_errno, failure->sys_errno);
+	/* The last sync of all, when the old set has gone: by then the new one
+	 * is there to stay. */
+	if (f->result.stored)
+		return false;
+	/* The lock of the instance is written, too. */
+	recorded(f, f->n_aborts ? STILL_ABORTED_CALLER : STILL_COMMITTED);
+	holds(f, OLD_SEED);
+	return true;
+}
+
 static void nth_call(void **state)
 {
-	static const struct {
-		enum still_sys_call call;
-		int sys_errno;
-		int code;
-	} list[] = {
+	static const struct failure list[] = {
 	    {STILL_SYS_OPEN, EMFILE, STILL_ERR_IO},
 	    {STILL_SYS_PWRITE, ENOSPC, STILL_ERR_NOSPACE},
 	    {STILL_SYS_PWRITE, EDQUOT, STILL_ERR_NOSPACE},
@@ -368,22 +389,8 @@ static void nth_call(void **state)
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
 		unsigned n = 1;
 
-		for (;; n++) {
-			at_call(f, list[i].call, n, list[i].sys_errno, NULL);
-			if (backup(f) == 0)
-				break;
-			assert_int_equal(f->err.code, list[i].code);
-			assert_int_equal(f->err.sys_errno, list[i].sys_errno);
-			/* The last sync of all, when the old set has gone: by
-			 * then the new one is there to stay. */
-			if (f->result.stored)
-				break;
-			/* The lock of the instance is written, too. */
-			recorded(f,
-			    f->n_aborts ? STILL_ABORTED_CALLER
-					: STILL_COMMITTED);
-			holds(f, OLD_SEED);
-		}
+		while (fails_at(f, &list[i], n))
+			n++;
 		recorded(f, STILL_COMMITTED);
 		holds(f, NEW_SEED);
 		assert_int_equal(

@@ -151,7 +151,8 @@ static void no_place(void **state)
 static void foreign(void **state)
 {
 	static const char *const names[] = {"zebra", "notes.txt", ".hidden",
-	    ".new-photos", ".old-", ".new-" ID "x", "full.bak"};
+	    ".new-photos", ".old-", "full.bak",
+	    ".new-20261121T010203Z-0123abcdx"};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -416,8 +417,9 @@ static void place_fails(void **state)
 
 static void no_name(void **state)
 {
-	static const char *const ids[] = {"", "..", "../../etc", ID "/x",
-	    "20261121T010203Z-0123ABCD", "x" ID};
+	static const char *const ids[] = {"", "..", "../../etc",
+	    "20261121T010203Z-0123abcd/x", "20261121T010203Z-0123ABCD",
+	    "x20261121T010203Z-0123abcd"};
 	struct fixture *f = *state;
 	struct still_dest dest;
 	int fd;

@@ -4,6 +4,7 @@
  * origin gave. */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +65,9 @@ static int sum_file(struct still_copy *copy, uint32_t index, char *data,
 
 	if (rc == 0 && fd < 0)
 		rc = still_copy_error(copy, index, -fd, err);
-	if (rc == 0 && (fstat(fd, &st) != 0 || (uint64_t) st.st_size != size))
+	if (rc == 0 && fstat(fd, &st) != 0)
+		rc = still_copy_error(copy, index, errno, err);
+	if (rc == 0 && (uint64_t) st.st_size != size)
 		rc = wrong(copy, index, "does not have its size", err);
 	for (uint64_t off = 0; rc == 0 && off < size;) {
 		ssize_t n = still_sys_pread(fd, piece, PIECE_BYTES, off);

@@ -28,7 +28,7 @@ stop_storm() {
 # judge FILE ACKED BEGUN: prints what is wrong with an image.
 judge() {
 	local out
-	out=$(sqlite3 -readonly "$1" "PRAGMA integrity_check;
+	out=$(sqlite3 "file:$1?immutable=1" "PRAGMA integrity_check;
 		SELECT 'sum '||sum(balance)||' '||count(*) FROM account;
 		SELECT 'seq '||count(*)||' '||coalesce(max(n),0) FROM seq;" 2>&1)
 	set -- "$2" "$3" $(echo "$out" | tr '\n' ' ')

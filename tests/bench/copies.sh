@@ -29,6 +29,11 @@ by_vacuum() {
 		"VACUUM INTO '$2'"
 }
 
+by_stillctl() {
+	timeout "$limit" "$STILLCTL" backup --quiet --create \
+		--state="$state" "$1" "$2"
+}
+
 # own_memory: what the copy and the kernel's cache of the mount are about to
 # take. A virtual machine gives free memory back to its host, and the side that
 # has to ask for it again looks several times as slow.
@@ -161,6 +166,7 @@ under() {
 	done
 	pairs "$load" 'sqlite3 .backup' cp by_cp on_live by_backup
 	pairs "$load" 'VACUUM INTO' cp by_cp on_live by_vacuum
+	pairs "$load" 'stillctl backup' cp by_cp on_live by_stillctl
 }
 
 has_option() { "$STILLFS" --help | grep -qE "^ *$1\b"; }

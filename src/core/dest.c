@@ -149,19 +149,35 @@ static bool is_in_mount(int fd)
 	return found;
 }
 
-static int open_locked(struct still_dest *dest, struct still_error *err)
+/* To open `backup/` of a mount would begin a session: it is looked at first. */
+static int open_outside(struct still_dest *dest, struct still_error *err)
 {
-	int fd = open(dest->path,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int path = open(
+	    dest->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int rc = 0;
 
-	if (fd < 0)
+	if (path < 0)
 		return still_error_sys(err, errno, NULL, "`%s`", dest->path);
-	dest->dirfd = fd;
-	if (is_in_mount(fd))
-		return still_error_set(err, STILL_ERR_INVALID, EROFS,
+	if (is_in_mount(path))
+		rc = still_error_set(err, STILL_ERR_INVALID, EROFS,
 		    "Choose a directory outside.",
 		    "`%s`: lies in a mount of stillfs", dest->path);
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	if (rc == 0)
+		dest->dirfd = openat(
+		    path, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (rc == 0 && dest->dirfd < 0)
+		rc = still_error_sys(err, errno, NULL, "`%s`", dest->path);
+	close(path);
+	return rc;
+}
+
+static int open_locked(struct still_dest *dest, struct still_error *err)
+{
+	int rc = open_outside(dest, err);
+
+	if (rc < 0)
+		return rc;
+	if (flock(dest->dirfd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
 		return still_error_set(err, STILL_ERR_BUSY, EWOULDBLOCK,

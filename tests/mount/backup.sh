@@ -280,6 +280,9 @@ ctl 2 backup --verify=full "$mnt" "$dest"
 ctl_complains "option \`--verify\`: is for a source"
 ctl 1 backup "$mnt" "$mnt"
 ctl_complains "lies in a mount of stillfs"
+ctl 1 backup "$mnt" "$mnt/backup"
+ctl_complains "lies in a mount of stillfs"
+[ "$(sessions)" = $((before + 3)) ] || fail "a refusal began a session"
 # A tool that copies the same mount afterwards has its own session, and the same
 # content with the same times.
 rm -rf "$tmp/copied"
@@ -324,6 +327,13 @@ status=$?
 [ $status = 6 ] || fail "aborted by another: $status: $(cat "$tmp/ctl.err")"
 json "$tmp/ctl.out" error >/dev/null
 kept "aborted by another"
+# As doc/mounting.md says it.
+sed -n '/^## One call/,/^## /s/^    stillctl //p' "$TOP/doc/mounting.md" |
+	sed -e "s|/mnt/shop|$mnt|" -e "s|/srv/backups|$tmp|" >"$tmp/line"
+[ "$(wc -l <"$tmp/line")" = 1 ] || fail "not one line in doc/mounting.md"
+read -ra line <"$tmp/line"
+ctl 0 "${line[@]}"
+check_set "$tmp/shop/full"
 umount "$mnt" || fail umount
 wait_fs
 ok "a mount is backed up, by its own sessions"

@@ -199,7 +199,8 @@ struct still_restore_options {
 	struct still_task task;
 	const char *database; /* only this one, by its path in the source, with
 				 or without `data/`; NULL: all */
-	bool create;          /* `dest`, where it is missing; not its parents */
+	bool create;          /* `dest`, where it is missing, or the directory
+				 of the one database; not its parents */
 };
 
 struct still_restored {
@@ -219,8 +220,11 @@ struct still_restored {
  * Refused is a place that is not empty, and for one database a place where it, or
  * a log or a journal of one (-wal, -shm, -journal), is already: INVALID, with
  * sys_errno ENOTEMPTY or EEXIST; BUSY where a process has it locked. A set that
- * is not whole: CORRUPT. NOTFOUND, ACCESS, NOSPACE, IO, CANCELLED. On failure
- * `dest` is what it was. `ret` is released in every case.
+ * is not whole: CORRUPT; for one database only what is wrong with that, with the
+ * list or with the description counts. UNSUPPORTED: it builds on another set.
+ * NOTFOUND, ACCESS, NOSPACE, IO, NOMEM, CANCELLED. On failure `dest` is what it
+ * was; who is killed leaves what core/place.h says. `ret` is released in every
+ * case.
  */
 int still_restore(const char *set, const char *dest,
     const struct still_restore_options *options, struct still_restored *ret,

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -774,6 +775,149 @@ static void each_failure_of_one(void **state)
 	sweep_all(f, "app.db");
 }
 
+/* ---- deaths -------------------------------------------------------------- */
+
+static int die(enum still_sys_call call)
+{
+	(void) call;
+	if (atomic_fetch_sub(&fault_at, 1) == 0)
+		kill(getpid(), SIGKILL);
+	return 0;
+}
+
+/* A process that dies at its n-th call. Did it? */
+static bool dies_at(struct fixture *f, const char *database, int n)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		atomic_store(&fault_at, n);
+		still_sys_fault = die;
+		_exit(restore_to(f, database, false, f->dest) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFSIGNALED(status))
+		return true;
+	assert_int_equal(WEXITSTATUS(status), 0);
+	return false;
+}
+
+/* Entries of DEST that stand for databases. */
+static unsigned count_entries(const struct fixture *f)
+{
+	DIR *dir = opendir(f->dest);
+	struct dirent *entry;
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		n += entry->d_name[0] != '.' &&
+		    strcmp(entry->d_name, "lost+found") != 0;
+	closedir(dir);
+	return n;
+}
+
+static void empty_dest(const struct fixture *f)
+{
+	char *command;
+
+	assert_true(asprintf(&command,
+			"find '%s' -mindepth 1 "
+			"! -name lost+found -delete",
+			f->dest) > 0);
+	assert_int_equal(system(command), 0);
+	free(command);
+}
+
+/* What is there is whole, as far as it goes. */
+static void check_entries(const struct fixture *f)
+{
+	char *command;
+
+	assert_true(
+	    asprintf(&command,
+		"cd '%s' && ! find . -mindepth 1 -maxdepth 1 ! -name '.*' "
+		"! -name lost+found -exec diff -r {} ../set/data/{} \\; "
+		"2>&1 | grep .",
+		f->dest) > 0);
+	assert_int_equal(system(command), 0);
+	free(command);
+}
+
+static void check_next(
+    struct fixture *f, const char *database, unsigned n_whole)
+{
+	assert_int_equal(restore_to(f, database, false, f->dest), 0);
+	assert_int_equal(count_entries(f), n_whole);
+	check_entries(f);
+	assert_int_equal(
+	    access(scratch_path(f->dir, ".dest.restoring"), F_OK), -1);
+	assert_int_equal(access(scratch_path(f->dest, ".restoring"), F_OK), -1);
+	empty_dest(f);
+}
+
+/* Dies at each call; `n_whole` entries are all. How often only a part of them had
+ * got their names. */
+static unsigned die_everywhere(
+    struct fixture *f, const char *database, unsigned n_whole)
+{
+	unsigned n_nothing = 0;
+	unsigned n_part = 0;
+
+	for (int n = 0; dies_at(f, database, n); n++) {
+		unsigned found = count_entries(f);
+
+		assert_true(found <= n_whole);
+		if (!database)
+			check_entries(f);
+		n_nothing += found == 0;
+		n_part += found > 0 && found < n_whole;
+		if (found > 0) {
+			assert_int_equal(
+			    restore_to(f, database, false, f->dest),
+			    STILL_ERR_INVALID);
+			if (found < n_whole)
+				assert_non_null(strstr(still_error_msg(&f->err),
+				    "a restore was killed while it gave"));
+			empty_dest(f);
+		}
+		/* What the dead one left is in nobody's way: mostly the next
+		 * one's that dies. */
+		if (n % 8 == 0)
+			check_next(f, database, n_whole);
+	}
+	assert_true(n_nothing > 20);
+	return n_part;
+}
+
+static void each_death_beside(void **state)
+{
+	struct fixture *f = *state;
+
+	make_dest(f);
+	assert_int_equal(die_everywhere(f, NULL, 5), 0);
+}
+
+/* The only kind of place in which there is such an instant. */
+static void each_death_within(void **state)
+{
+	struct fixture *f = *state;
+
+	make_dest(f);
+	assert_int_equal(mkdir(scratch_path(f->dest, "lost+found"), 0700), 0);
+	assert_int_equal(die_everywhere(f, NULL, 5), 4);
+}
+
+static void each_death_of_one(void **state)
+{
+	struct fixture *f = *state;
+
+	make_dest(f);
+	assert_int_equal(die_everywhere(f, "app.db", 1), 0);
+}
+
 static void leaves_no_descriptor(void **state)
 {
 	struct fixture *f = *state;
@@ -813,6 +957,9 @@ int main(void)
 	    TEST(each_failure_beside),
 	    TEST(each_failure_within),
 	    TEST(each_failure_of_one),
+	    TEST(each_death_beside),
+	    TEST(each_death_within),
+	    TEST(each_death_of_one),
 	    TEST(leaves_no_descriptor),
 	};
 

@@ -87,12 +87,10 @@ static int take(struct still_stage *stage)
 
 	if (fd < 0)
 		return errno == ENOENT ? -EAGAIN : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0)
 		rc = -errno;
 	else if (!is_named(stage->base_fd, stage->name, fd))
 		rc = -EAGAIN;
-	else if (fstat(fd, &st) != 0)
-		rc = -errno;
 	else if (st.st_uid != geteuid() &&
 	    (geteuid() != 0 || fchown(fd, 0, 0) != 0))
 		rc = -EEXIST;

@@ -627,7 +627,7 @@ static void two_at_once(void **state)
 	close(fd);
 	/* Nobody's: cleared, with whatever is in it. */
 	assert_int_equal(
-	    mkdir(scratch_path(f->dir, ".dest.restoring/a"), 0), 0);
+	    mkdir(scratch_path(f->dir, ".dest.restoring/a"), 0500), 0);
 	assert_int_equal(restore(f), 0);
 	assert_int_equal(
 	    access(scratch_path(f->dir, ".dest.restoring"), F_OK), -1);

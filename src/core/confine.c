@@ -21,21 +21,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/sanitized.h"
 #include "core/sandbox.h"
 
 #define FILES_MAX 32
-
-/* A sanitizer maps terabytes, of which it uses little. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#	define SANITIZED true
-#elif defined(__has_feature)
-#	if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#		define SANITIZED true
-#	endif
-#endif
-#ifndef SANITIZED
-#	define SANITIZED false
-#endif
 
 /* ---- limits -------------------------------------------------------------- */
 
@@ -68,7 +57,7 @@ static int set_limits(uint64_t memory_bytes)
 {
 	int rc = 0;
 
-	if (memory_bytes && !SANITIZED)
+	if (memory_bytes && !STILL_SANITIZED)
 		rc = limit(RLIMIT_AS, taken_bytes() + memory_bytes);
 	if (rc == 0)
 		rc = limit(RLIMIT_FSIZE, 0);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/sanitized.h"
 #include "core/crew.h"
 #include "core/sandbox.h"
 
@@ -49,6 +50,7 @@ struct hearing {
 	uint32_t next;          /* to be begun */
 	bool open;              /* the one before is begun */
 	bool over;              /* by a failure */
+	bool holds;             /* the ticker */
 };
 
 /* ---- the child ----------------------------------------------------------- */
@@ -260,6 +262,17 @@ static bool take(void *arg, const void *data, size_t len)
 	return true;
 }
 
+static void around_fork(void *arg, bool begins)
+{
+	struct hearing *hearing = arg;
+	struct still_ticker *ticker = hearing->examiner->examination->ticker;
+
+	if (begins)
+		hearing->holds = still_ticker_hold(ticker);
+	else if (hearing->holds)
+		still_ticker_let_go(ticker);
+}
+
 static bool is_cancelled(void *arg)
 {
 	const struct hearing *hearing = arg;
@@ -304,6 +317,7 @@ static int listen_once(struct examiner *examiner, size_t *ret_done,
 	    .run = run,
 	    .take = take,
 	    .arg = &hearing,
+	    .around = around_fork,
 	    .is_cancelled = is_cancelled,
 	};
 	struct still_sandbox_end end;
@@ -355,11 +369,13 @@ int still_examine(const struct still_examination *examination,
     const char **ret_sandbox, struct still_error *err)
 {
 	struct work work = {.examination = examination};
+	/* Threads beside a fork are more than a sanitizer can bear. */
+	unsigned n_threads = STILL_SANITIZED ? 1 : examination->n_threads;
 	int rc;
 
 	work.n_slices = examination->n < SLICES ? examination->n : SLICES;
-	rc = still_crew_run(examination->ticker, examination->n_threads,
-	    work.n_slices, examine_slice, &work, err);
+	rc = still_crew_run(examination->ticker, n_threads, work.n_slices,
+	    examine_slice, &work, err);
 	if (rc == 0)
 		*ret_sandbox = atomic_load(&work.words);
 	return rc;

@@ -221,9 +221,13 @@ static int start(const struct still_sandbox_job *job, struct talk *talk,
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return still_error_sys(err, errno, NULL, "the check's pipe");
+	if (job->around)
+		job->around(job->arg, true);
 	talk->pid = fork();
 	if (talk->pid == 0)
 		child(job, ends[1], parent);
+	if (job->around)
+		job->around(job->arg, false);
 	close(ends[1]);
 	talk->fd = ends[0];
 	talk->begun_ns = still_sys_monotonic_ns();

@@ -50,6 +50,9 @@ struct still_sandbox_job {
 	still_sandbox_fn *run;
 	still_sandbox_take_fn *take;
 	void *arg;
+	/* Called around the fork: others should have no lock then that the
+	 * child may need. NULL: nobody has. */
+	void (*around)(void *arg, bool begins);
 	/* Asked a few times a second: kill it? */
 	bool (*is_cancelled)(void *arg);
 };

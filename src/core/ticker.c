@@ -5,10 +5,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/sys.h"
 
 #define TICK_NS (STILL_NS_PER_S / 5)
+#define HOLD_NS (STILL_NS_PER_S / 10)
 
 const char *still_phase_word(enum still_phase phase)
 {
@@ -43,6 +45,7 @@ static void tell(struct still_ticker *ticker)
 	char *path = NULL;
 	unsigned n;
 
+	pthread_mutex_lock(&ticker->telling);
 	pthread_mutex_lock(&ticker->lock);
 	n = ticker->n_past;
 	memcpy(list, ticker->past, n * sizeof(list[0]));
@@ -57,6 +60,7 @@ static void tell(struct still_ticker *ticker)
 	for (unsigned i = 0; i < n; i++)
 		task->progress(task->progress_arg, &list[i]);
 	free(path);
+	pthread_mutex_unlock(&ticker->telling);
 }
 
 static void *run(void *arg)
@@ -81,6 +85,7 @@ void still_ticker_begin(
 	ticker->task = task;
 	atomic_init(&ticker->stop, false);
 	atomic_init(&ticker->ended, false);
+	pthread_mutex_init(&ticker->telling, NULL);
 	pthread_mutex_init(&ticker->lock, NULL);
 	still_bell_init(&ticker->bell);
 	ticker->begun_ns = still_sys_monotonic_ns();
@@ -98,6 +103,7 @@ void still_ticker_end(struct still_ticker *ticker)
 	free(ticker->path);
 	still_bell_release(&ticker->bell);
 	pthread_mutex_destroy(&ticker->lock);
+	pthread_mutex_destroy(&ticker->telling);
 }
 
 /* ---- what is told -------------------------------------------------------- */
@@ -140,6 +146,22 @@ void still_ticker_count(
 	ticker->progress.files_done += files;
 	ticker->progress.bytes_done += bytes;
 	pthread_mutex_unlock(&ticker->lock);
+}
+
+bool still_ticker_hold(struct still_ticker *ticker)
+{
+	int64_t until_ns = still_sys_now_ns() + HOLD_NS;
+	struct timespec until = {
+	    .tv_sec = (time_t) (until_ns / STILL_NS_PER_S),
+	    .tv_nsec = (long) (until_ns % STILL_NS_PER_S),
+	};
+
+	return pthread_mutex_timedlock(&ticker->telling, &until) == 0;
+}
+
+void still_ticker_let_go(struct still_ticker *ticker)
+{
+	pthread_mutex_unlock(&ticker->telling);
 }
 
 /* ---- the stop ------------------------------------------------------------ */

@@ -22,8 +22,9 @@ struct still_ticker {
 	struct still_bell bell;
 	pthread_t thread;
 	bool running;
-	pthread_mutex_t lock; /* of what follows */
-	bool begun;           /* there is a phase */
+	pthread_mutex_t telling; /* held for as long as somebody is told */
+	pthread_mutex_t lock;    /* of what follows */
+	bool begun;              /* there is a phase */
 	struct still_progress progress;
 	char *path;       /* owned; progress.path */
 	int64_t begun_ns; /* of the phase */
@@ -44,6 +45,14 @@ void still_ticker_phase(struct still_ticker *ticker, enum still_phase phase,
 void still_ticker_file(struct still_ticker *ticker, const char *path);
 void still_ticker_count(
     struct still_ticker *ticker, uint64_t files, uint64_t bytes);
+
+/*
+ * For a fork: nobody is told anything between these two, so that the thread of
+ * the ticker has no lock of a library's. False, and nothing is held, where a
+ * listener takes longer than a tenth of a second.
+ */
+bool still_ticker_hold(struct still_ticker *ticker);
+void still_ticker_let_go(struct still_ticker *ticker);
 
 /* Has the caller raised his flag, or somebody still_ticker_stop()? */
 bool still_ticker_stopped(const struct still_ticker *ticker);

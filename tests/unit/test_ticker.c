@@ -103,10 +103,37 @@ static void slow_listener(void **state)
 	for (int i = 0; i < 100; i++)
 		still_ticker_phase(&ticker, STILL_PHASE_SYNCING, 0, 0);
 	assert_int_equal(listener.n, 1);
+	/* Who is in the middle of listening is not waited for. */
+	assert_false(still_ticker_hold(&ticker));
 	for (int i = 0; i < HEARD_MAX; i++)
 		sem_post(&listener.release);
 	still_ticker_end(&ticker);
 	assert_true(listener.n > 1);
+}
+
+/* Held, it tells nothing, however often it is asked to. */
+static void held(void **state)
+{
+	struct listener listener;
+	struct still_task task = {
+	    .progress = listen_to, .progress_arg = &listener};
+	struct still_ticker ticker;
+	unsigned before;
+
+	(void) state;
+	listener_init(&listener);
+	still_ticker_begin(&ticker, &task);
+	still_ticker_phase(&ticker, STILL_PHASE_COPYING, 1, 1);
+	sem_wait(&listener.told);
+	while (!still_ticker_hold(&ticker))
+		;
+	before = listener.n;
+	for (int i = 0; i < 100; i++)
+		still_ticker_phase(&ticker, STILL_PHASE_SYNCING, 0, 0);
+	assert_int_equal(listener.n, before);
+	still_ticker_let_go(&ticker);
+	still_ticker_end(&ticker);
+	assert_true(listener.n > before);
 }
 
 static void stopped(void **state)
@@ -136,6 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_phase_is_told),
 	    cmocka_unit_test(slow_listener),
+	    cmocka_unit_test(held),
 	    cmocka_unit_test(stopped),
 	};
 

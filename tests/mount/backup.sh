@@ -353,3 +353,11 @@ backup 5 --verify=full "$src" "$dest"
 kept "damage"
 recorded "ABORTED(corrupt)"
 ok "damage leaves the last set, and exit 5"
+# Through a mount the same is known, though a read says no more than EIO.
+start_fs "$src" -o verify=full
+ctl 5 backup "$mnt" "$dest"
+kept "damage, through a mount"
+recorded "ABORTED(corrupt)"
+umount "$mnt" || fail umount
+wait_fs
+ok "so does damage that a mount finds"

@@ -19,7 +19,7 @@ static const struct ctl_option options[] = {
     {"create", 0, CTL_FLAG, CTL_AT(create), 0, 0, NULL,
 	"make DEST, if only its last part is missing"},
     {"database", 0, CTL_TEXT, CTL_AT(database), 0, 0, "NAME",
-	"only this one; DEST is a file, or a directory for it"},
+	"only this one; DEST: a file, or its directory"},
     {"threads", 0, CTL_NUMBER, CTL_AT(threads), 1, THREADS_MAX, "N",
 	"copy N files at a time (4)"},
     CTL_OPTIONS_END,

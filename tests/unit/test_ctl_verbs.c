@@ -427,8 +427,11 @@ static void usage(void **state)
 
 	run(f, (const char *const[]){"stillctl", NULL}, 2);
 	assert_says(f->err, "stillctl: no verb given\nThe verbs are: check, ");
-	run(f, WORDS("restore"), 2);
-	assert_says(f->err, "stillctl: unknown verb `restore`\n");
+	run(f, WORDS("mend"), 2);
+	assert_says(f->err, "stillctl: unknown verb `mend`\n");
+	run(f, WORDS("restore", "SET"), 2);
+	assert_says(f->err,
+	    "stillctl: an argument is missing: stillctl restore SET DEST\n");
 	run(f, WORDS("--json=x"), 2);
 	assert_says(f->err, "stillctl: unknown option `--json`\n");
 	run(f, WORDS("status", "--nonsense", "--json"), 2);

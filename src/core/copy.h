@@ -17,8 +17,8 @@
  * Each piece opens its file anew, which costs little beside a piece, and there is
  * no descriptor to share.
  *
- * THE CHECK trusts the list no further than that its every line is right and
- * that it names each file once. That the list itself is what the origin gave is
+ * THE CHECK trusts the list (set.h) no further than that its every line is right
+ * and that it names each file once. That the list itself is what the origin gave is
  * seen by its own sum, taken when it was read.
  *
  * Threads: one calls; entries are constant meanwhile.

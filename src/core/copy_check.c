@@ -14,22 +14,15 @@
 #include "base/sys.h"
 #include "core/copy_parts.h"
 #include "core/crew.h"
-#include "core/snapshot.h"
+#include "core/set_parts.h"
 
 #define PIECE_BYTES ((size_t) 1024 * 1024)
-#define DIGITS STILL_HASH128_HEX_CHARS
-
-/* A line of the list. */
-struct line {
-	const char *path; /* in the text */
-	const char *hex;  /* likewise, not terminated */
-};
 
 struct check {
 	struct still_copy *copy;
-	char *text;         /* owned; the list */
-	struct line *lines; /* owned; sorted by path */
-	size_t n_lines;
+	char *text;              /* owned; the list */
+	struct still_set list;   /* nothing but what it says */
+	struct still_error flaw; /* the first of it */
 };
 
 static int wrong(const struct still_copy *copy, uint32_t index,
@@ -98,53 +91,33 @@ static int sum_file(struct still_copy *copy, uint32_t index, char *data,
 
 /* ---- the list ------------------------------------------------------------ */
 
-static int by_path(const void *a, const void *b)
+/* The first flaw is told. */
+static void note_flaw(
+    void *arg, const char *path, const struct still_error *what)
 {
-	const struct line *one = a;
-	const struct line *two = b;
+	struct check *check = arg;
 
-	return strcmp(one->path, two->path);
+	(void) path;
+	if (!check->flaw.code)
+		still_error_copy(&check->flaw, what);
 }
 
-/* Take the line at `at` apart, whose newline becomes the end of its path. NULL:
- * it is none. Returns what is behind it. */
-static char *split(char *at, const char *end, struct line *ret)
-{
-	char *newline = memchr(at, '\n', (size_t) (end - at));
-
-	if (!newline || newline - at < DIGITS + 3)
-		return NULL;
-	if (strspn(at, "0123456789abcdef") != DIGITS ||
-	    memcmp(at + DIGITS, "  ", 2) != 0 ||
-	    memchr(at, '\0', (size_t) (newline - at)))
-		return NULL;
-	*newline = '\0';
-	*ret = (struct line){at + DIGITS + 2, at};
-	return newline + 1;
-}
-
-/* Every file but the list itself has one line, and no other line is there: as
- * many as there are files, and none twice. */
+/* Every file but the list itself has one line, and no other line is there. */
 static int parse(
     struct check *check, uint32_t seal, size_t len, struct still_error *err)
 {
-	size_t n = (size_t) check->copy->files - 1;
-	const char *end = check->text + len;
-	char *at = check->text;
+	struct still_set_judge judge = {note_flaw, check, 0};
+	int rc = still_set_parse_list(
+	    &check->list, &judge, check->text, len, err);
 
-	check->lines = calloc(n ? n : 1, sizeof(*check->lines));
-	if (!check->lines)
-		return still_error_nomem(err);
-	while (at && at < end && check->n_lines < n)
-		at = split(at, end, &check->lines[check->n_lines++]);
-	if (at != end || check->n_lines != n)
+	if (rc < 0)
+		return rc;
+	if (!check->list.listed)
+		return wrong(
+		    check->copy, seal, still_error_msg(&check->flaw), err);
+	if (check->list.n_files != check->copy->files - 1)
 		return wrong(check->copy, seal,
 		    "is no list with a line for each file", err);
-	qsort(check->lines, n, sizeof(*check->lines), by_path);
-	for (size_t i = 1; i < n; i++)
-		if (by_path(&check->lines[i - 1], &check->lines[i]) == 0)
-			return wrong(
-			    check->copy, seal, "names a file twice", err);
 	return 0;
 }
 
@@ -176,10 +149,8 @@ static int load_list(
 static int compare(struct check *check, uint32_t index, struct still_error *err)
 {
 	struct still_copy *copy = check->copy;
-	struct line wanted = {copy->entries[index].path, NULL};
-	const struct line *line = bsearch(&wanted, check->lines, check->n_lines,
-	    sizeof(*check->lines), by_path);
-	char hex[DIGITS + 1];
+	const struct still_set_file *line = still_set_find(
+	    &check->list, copy->entries[index].path);
 	struct still_hash128 sum;
 	int rc;
 
@@ -188,8 +159,7 @@ static int compare(struct check *check, uint32_t index, struct still_error *err)
 	rc = sum_file(copy, index, NULL, &sum, err);
 	if (rc < 0)
 		return rc;
-	still_hash128_hex(sum, hex);
-	if (memcmp(hex, line->hex, DIGITS) == 0)
+	if (memcmp(&sum, &line->sum, sizeof(sum)) == 0)
 		return 0;
 	return wrong(
 	    copy, index, "what was read back is not what was written", err);
@@ -212,7 +182,7 @@ static int check_file(void *arg, size_t i, struct still_error *err)
 
 int still_copy_check(struct still_copy *copy, struct still_error *err)
 {
-	struct check check = {.copy = copy};
+	struct check check = {.copy = copy, .list = {.dirfd = -1}};
 	uint32_t seal = 0;
 	int rc;
 
@@ -224,7 +194,8 @@ int still_copy_check(struct still_copy *copy, struct still_error *err)
 	if (rc == 0)
 		rc = still_crew_run(copy->ticker, copy->n_threads, copy->n,
 		    check_file, &check, err);
-	free(check.lines);
+	still_set_release(&check.list);
+	still_error_clear(&check.flaw);
 	free(check.text);
 	return rc;
 }

@@ -114,6 +114,8 @@ static int print_text(const struct ctl_options *o,
 /* With --quiet: what is an error all the same. */
 static void complain(const struct still_verified *verified)
 {
+	for (size_t i = 0; i < verified->n_warnings; i++)
+		ctl_out_note("%s", verified->warnings[i].text);
 	for (size_t i = 0; i < verified->n_flaws; i++)
 		ctl_out_note("%s", verified->flaws[i].text);
 	if (verified->flaws_total > 0)
@@ -220,7 +222,7 @@ static int run(const struct ctl_options *o, struct still_error *err)
 	if (rc == 0)
 		rc = tell(o, &verified, err);
 	still_verified_release(&verified);
-	return rc;
+	return rc == STILL_ERR_CANCELLED ? CTL_EXIT_ABORTED : rc;
 }
 
 const struct ctl_verb ctl_verb_verify = {

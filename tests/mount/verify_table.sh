@@ -432,5 +432,30 @@ ctl 3 verify "$tmp/app"
 ctl_says 'warning:   `data/app.db`: SQLite cannot check it: no such collation sequence: ours' \
 	'databases: 2, 1 checked and sound' \
 	'result:    the set is whole; not all of it could be checked'
+ctl 3 verify --quiet "$tmp/app"
+ctl_complains '`data/app.db`: SQLite cannot check it'
 ctl 0 verify --quick "$tmp/app"
 ok "what its application must bring along is a warning"
+
+# --- In the middle of SQLite's check, which takes seconds.
+make_db "$src/large.db" 512 600000
+start_fs
+cp -r "$mnt/backup" "$tmp/large" || fail "cp"
+stop_fs COPIED
+for signal in INT TERM; do
+	# What a shell starts in the background ignores SIGINT.
+	env --default-signal=INT "$STILLCTL" verify --json "$tmp/large" \
+		>"$tmp/out" 2>"$tmp/err" &
+	pid=$!
+	started+=("$pid")
+	wait_for 60 grep -q '"phase":"checking"' "$tmp/out" &&
+		wait_for 20 pgrep -P "$pid" || fail "it does not check"
+	kill "-$signal" "$pid"
+	wait "$pid"
+	status=$?
+	[ $status = 6 ] || fail "$signal: exit $status: $(cat "$tmp/err")"
+	grep -q 'it was stopped' "$tmp/err" || fail "$(cat "$tmp/err")"
+	grep -q '"event":"done"' "$tmp/out" && fail "stopped, and done"
+	[ -z "$(pgrep -P "$pid")" ] || fail "a child is left"
+done
+ok "an interrupt ends it, with exit 6"

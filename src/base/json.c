@@ -31,42 +31,55 @@ int still_json_set_name(json_t *object, const char *key, const char *name)
 	return rc;
 }
 
-/* NULL where `hex` is not an even number of hexadecimal digits, or names the
- * byte that no name has. */
-static char *decode(const char *hex)
+static int digit(char c)
 {
-	static const char digits[] = "0123456789abcdef";
-	size_t n = strlen(hex);
-	char *name = n % 2 ? NULL : malloc(n / 2 + 1);
-
-	for (size_t i = 0; name && i < n; i += 2) {
-		const char *high = strchr(digits, hex[i]);
-		const char *low = strchr(digits, hex[i + 1]);
-
-		if (!high || !low || (high == digits && low == digits)) {
-			free(name);
-			return NULL;
-		}
-		name[i / 2] = (char) ((high - digits) * 16 + (low - digits));
-	}
-	if (name)
-		name[n / 2] = '\0';
-	return name;
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-char *still_json_get_name(const json_t *object, const char *key)
+/* An even number of hexadecimal digits, and not the byte that no name has. */
+static bool is_encoded(const char *hex)
+{
+	size_t n = strlen(hex);
+
+	for (size_t i = 0; i < n; i++)
+		if (digit(hex[i]) < 0 ||
+		    (i % 2 == 1 && hex[i - 1] == '0' && hex[i] == '0'))
+			return false;
+	return n % 2 == 0;
+}
+
+static int decode(const char *hex, char **ret)
+{
+	size_t n = strlen(hex) / 2;
+	char *name = malloc(n + 1);
+
+	if (!name)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		name[i] =
+		    (char) (digit(hex[2 * i]) * 16 + digit(hex[2 * i + 1]));
+	name[n] = '\0';
+	*ret = name;
+	return 0;
+}
+
+int still_json_get_name(const json_t *object, const char *key, char **ret)
 {
 	const char *plain = json_string_value(json_object_get(object, key));
 	struct still_buf long_key = STILL_BUF_INIT;
-	const char *hex = NULL;
+	const char *hex;
 
+	*ret = plain ? strdup(plain) : NULL;
 	if (plain)
-		return strdup(plain);
+		return *ret ? 0 : -1;
 	still_buf_printf(&long_key, "encoded_%s", key);
-	if (!long_key.failed)
-		hex = json_string_value(json_object_get(object, long_key.data));
+	if (long_key.failed)
+		return -1;
+	hex = json_string_value(json_object_get(object, long_key.data));
 	still_buf_release(&long_key);
-	return hex ? decode(hex) : NULL;
+	return hex && is_encoded(hex) ? decode(hex, ret) : 0;
 }
 
 int still_json_set_text(json_t *object, const char *key, const char *text)

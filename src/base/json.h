@@ -17,9 +17,9 @@
  * or -1 without memory. */
 int still_json_set_name(json_t *object, const char *key, const char *name);
 
-/* The bytes that still_json_set_name() put there. The caller frees them; NULL
- * without memory, and where there is no such name. */
-char *still_json_get_name(const json_t *object, const char *key);
+/* The bytes that still_json_set_name() put there; NULL where there is no such
+ * name. The caller frees them. 0, or -1 without memory. */
+int still_json_get_name(const json_t *object, const char *key, char **ret);
 
 /* Set `key` to a text for people, with what is not valid UTF-8 or would break
  * the line escaped as \xHH. 0 or -1. */

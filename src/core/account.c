@@ -111,9 +111,10 @@ void still_account_logs(struct still_session *session, const json_t *databases)
 	json_array_foreach(databases, i, database)
 	{
 		json_t *log = json_object_get(database, "log");
-		char *path = still_json_get_name(database, "path");
+		char *path;
 
 		/* Without memory there is no event, as everywhere. */
+		still_json_get_name(database, "path", &path);
 		if (path && json_object_size(log) > 0)
 			tell_log(session, path, log);
 		free(path);

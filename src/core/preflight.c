@@ -121,8 +121,8 @@ static int list_one(struct still_checked_database *ret, const json_t *from,
 {
 	const json_t *log = json_object_get(from, "log");
 	const json_t *words = json_object_get(from, "verified");
-	char *path = still_json_get_name(from, "path");
-	bool failed = !path;
+	char *path;
+	bool failed = still_json_get_name(from, "path", &path) < 0 || !path;
 
 	ret->frozen = !json_is_false(json_object_get(from, "frozen"));
 	ret->size_bytes = (uint64_t) json_integer_value(

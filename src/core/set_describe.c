@@ -95,8 +95,10 @@ static int add_database(struct still_set *set, struct still_set_judge *judge,
 {
 	const json_t *size = json_object_get(object, "size_bytes");
 	const json_t *frozen = json_object_get(object, "frozen");
-	char *path = still_json_get_name(object, "path");
+	char *path;
 
+	if (still_json_get_name(object, "path", &path) < 0)
+		return STILL_ERR_NOMEM;
 	if (!path || !still_set_path_is_plain(path))
 		TELL(judge, "database %zu: `path` is no path in a set", number);
 	else if (!is_count(size))
@@ -175,7 +177,8 @@ static int parse_object(struct still_set *set, struct still_set_judge *judge)
 	set->session = text_of(set->json, judge, "session");
 	set->kind = text_of(set->json, judge, "kind");
 	set->engine = text_of(set->json, judge, "engine");
-	set->source = still_json_get_name(set->json, "source");
+	if (still_json_get_name(set->json, "source", &set->source) < 0)
+		return STILL_ERR_NOMEM;
 	if (!set->source)
 		TELL(judge, "`source` is not a path");
 	set->frozen_at_ns = time_of(set->json, judge, "frozen_at");

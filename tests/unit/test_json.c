@@ -42,7 +42,7 @@ static void names(void **state)
 		assert_string_equal(
 		    json_string_value(json_object_get(object, table[i].key)),
 		    table[i].value);
-		back = still_json_get_name(object, "path");
+		assert_int_equal(still_json_get_name(object, "path", &back), 0);
 		assert_string_equal(back, table[i].name);
 		free(back);
 		json_decref(object);
@@ -56,15 +56,18 @@ static void no_names(void **state)
 {
 	static const char *const hex[] = {
 	    "6", "6g", "6B", "00", "6200", "62 e", NULL};
+	char *name;
 
 	(void) state;
 	for (size_t i = 0; hex[i]; i++) {
 		json_t *object = json_pack("{s:s}", "encoded_path", hex[i]);
 
-		assert_null(still_json_get_name(object, "path"));
+		assert_int_equal(still_json_get_name(object, "path", &name), 0);
+		assert_null(name);
 		json_decref(object);
 	}
-	assert_null(still_json_get_name(NULL, "path"));
+	assert_int_equal(still_json_get_name(NULL, "path", &name), 0);
+	assert_null(name);
 }
 
 static void texts(void **state)

@@ -271,7 +271,19 @@ ctl 0 backup "$mnt" "$dest"
 ctl_says "in $dest/full: 4 files, " "COMMITTED"
 set_is_right
 ctl 0 backup "$src" "$dest"
-ctl 0 backup --json --copy "$dest"
+# In a mount table without those of others.
+cat >"$tmp/alone" <<END
+#!/bin/bash
+exec unshare -m --propagation slave bash -c '
+	awk "/ - fuse.stillfs / {print \\\$5}" /proc/self/mountinfo |
+		while IFS= read -r m; do
+			m=\$(printf %b "\${m//\\\\/\\\\0}")
+			[ "\$m" = "$mnt" ] || umount -l "\$m"
+		done
+	exec "\$@"' - "$STILLCTL" "\$@"
+END
+chmod 755 "$tmp/alone"
+STILLCTL=$tmp/alone ctl 0 backup --json --copy "$dest"
 [ "$(json "$tmp/ctl.out" "done")" = "$(record id) copy" ] || fail "--json, a mount"
 [ "$(sessions)" = $((before + 3)) ] || fail "not three sessions of the mount"
 set_is_right

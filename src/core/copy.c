@@ -91,12 +91,25 @@ int still_copy_look(struct still_copy *copy, struct still_error *err)
 	return copy->origin->check(copy->origin->arg, err);
 }
 
-int still_copy_open(const struct still_copy *copy, uint32_t index, int flags)
+int still_copy_open(const struct still_copy *copy, uint32_t index, int flags,
+    struct still_error *err)
 {
-	const char *path = copy->entries[index].path;
+	const struct still_entry *entry = &copy->entries[index];
+	mode_t type = entry->kind == STILL_DIR ? S_IFDIR : S_IFREG;
+	int fd = still_sys_create_beneath(copy->dirfd,
+	    *entry->path ? entry->path : ".",
+	    flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+	    flags & O_CREAT ? S_IRUSR | S_IWUSR : 0);
+	struct stat st;
 
-	return still_sys_create_beneath(copy->dirfd, *path ? path : ".",
-	    flags | O_NOFOLLOW, flags & O_CREAT ? S_IRUSR | S_IWUSR : 0);
+	if (fd < 0)
+		return still_copy_error(copy, index, -fd, err);
+	if (fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type)
+		return fd;
+	close(fd);
+	return still_error_set(err, STILL_ERR_CORRUPT, 0,
+	    "Let nobody write there while a backup is made.",
+	    "`%s/%s`: is not what was written", copy->path, entry->path);
 }
 
 /* ---- the queue ----------------------------------------------------------- */
@@ -183,11 +196,11 @@ static int read_piece(const struct still_copy *copy, const struct piece *piece,
 static int write_piece(const struct still_copy *copy, const struct piece *piece,
     const void *data, struct still_error *err)
 {
-	int fd = still_copy_open(copy, piece->index, O_WRONLY | O_CREAT);
+	int fd = still_copy_open(copy, piece->index, O_WRONLY | O_CREAT, err);
 	int rc;
 
 	if (fd < 0)
-		return still_copy_error(copy, piece->index, -fd, err);
+		return fd;
 	rc = still_sys_pwrite(fd, data, piece->len, piece->off_bytes);
 	if (rc == 0 && piece->len == PIECE_MAX_BYTES)
 		sync_file_range(fd, (off_t) piece->off_bytes,

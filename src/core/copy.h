@@ -6,7 +6,11 @@
  *	write   directories, then files, by several threads; the seal last
  *	sync    owner, mode and times of each; then all of it to the disk, and
  *	        out of the memory
- *	check   read back, and compare with the list that the seal is
+ *	check   read back, and compare with the list that the seal is; then the
+ *	        owner, mode and times of the directory itself
+ *
+ * Up to there that directory is ours, and nobody else comes in: the files in it
+ * have owners by then who could exchange them while they are read back.
  *
  * THE QUEUE. Files go in the order of the entries, in pieces. Threads take the
  * next piece, of whatever file: so one big file is read by all of them, and yet

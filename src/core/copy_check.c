@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* copy: the third step. What was written is read back and compared with the
  * list, which was written with it, and which is compared first with what the
- * origin gave. */
+ * origin gave. Then the topmost directory is opened to those it is for. */
 #include "config.h"
 
 #include <errno.h>
@@ -53,11 +53,13 @@ static int sum_file(struct still_copy *copy, uint32_t index, char *data,
 	struct still_hash_state *state = still_hash_new();
 	char *piece = malloc(PIECE_BYTES);
 	int rc = state && piece ? 0 : still_error_nomem(err);
-	int fd = still_copy_open(copy, index, O_RDONLY);
+	int fd = -1;
 	struct stat st;
 
+	if (rc == 0)
+		fd = still_copy_open(copy, index, O_RDONLY, err);
 	if (rc == 0 && fd < 0)
-		rc = still_copy_error(copy, index, -fd, err);
+		rc = fd;
 	if (rc == 0 && fstat(fd, &st) != 0)
 		rc = still_copy_error(copy, index, errno, err);
 	if (rc == 0 && (uint64_t) st.st_size != size)
@@ -194,6 +196,8 @@ int still_copy_check(struct still_copy *copy, struct still_error *err)
 	if (rc == 0)
 		rc = still_crew_run(copy->ticker, copy->n_threads, copy->n,
 		    check_file, &check, err);
+	if (rc == 0)
+		rc = still_copy_settle(copy, 0, err);
 	still_set_release(&check.list);
 	still_error_clear(&check.flaw);
 	free(check.text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* copy: the second step. Files first, then directories, deepest first: what is
- * in a directory cannot be opened once its mode is that of the source. */
+ * in a directory cannot be opened once its mode is that of the source. The
+ * topmost stays ours, and closed to others: what is in it is theirs by now. */
 #include "config.h"
 
 #include <errno.h>
@@ -35,16 +36,16 @@ static int dress(int fd, const struct still_entry *entry)
 	return 0;
 }
 
-static int settle(
+int still_copy_settle(
     const struct still_copy *copy, uint32_t index, struct still_error *err)
 {
 	const struct still_entry *entry = &copy->entries[index];
 	int fd = still_copy_open(copy, index,
-	    O_RDONLY | (entry->kind == STILL_DIR ? O_DIRECTORY : 0));
+	    O_RDONLY | (entry->kind == STILL_DIR ? O_DIRECTORY : 0), err);
 	int rc;
 
 	if (fd < 0)
-		return still_copy_error(copy, index, -fd, err);
+		return fd;
 	rc = dress(fd, entry);
 	if (rc == 0)
 		rc = still_sys_fsync(fd);
@@ -63,7 +64,7 @@ static int settle_file(void *arg, size_t i, struct still_error *err)
 	if (copy->entries[i].kind != STILL_FILE)
 		return 0;
 	still_ticker_file(copy->ticker, copy->entries[i].path);
-	rc = settle(copy, (uint32_t) i, err);
+	rc = still_copy_settle(copy, (uint32_t) i, err);
 	if (rc == 0)
 		still_ticker_count(copy->ticker, 1, 0);
 	return rc < 0 ? rc : still_copy_look(copy, err);
@@ -74,14 +75,17 @@ static int settle_dirs(struct still_copy *copy, struct still_error *err)
 {
 	int rc = 0;
 
-	for (uint32_t i = copy->n; rc == 0 && i-- > 0;) {
+	for (uint32_t i = copy->n; rc == 0 && i-- > 1;) {
 		if (copy->entries[i].kind != STILL_DIR)
 			continue;
-		rc = settle(copy, i, err);
+		rc = still_copy_settle(copy, i, err);
 		if (rc == 0)
 			rc = still_ticker_check(copy->ticker, err);
 	}
-	return rc;
+	if (rc < 0)
+		return rc;
+	rc = still_sys_fsync(copy->dirfd);
+	return rc < 0 ? still_copy_error(copy, 0, -rc, err) : 0;
 }
 
 int still_copy_sync(struct still_copy *copy, struct still_error *err)

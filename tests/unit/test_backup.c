@@ -528,6 +528,25 @@ static void relink(struct fixture *f)
 	free(path);
 }
 
+/* Who opens that without care waits until somebody writes to it. */
+static void make_pipe(struct fixture *f)
+{
+	char *path = new_path(f, spoilt);
+
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	free(path);
+}
+
+static void make_dir(struct fixture *f)
+{
+	char *path = new_path(f, spoilt);
+
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	free(path);
+}
+
 static void read_back(void **state)
 {
 	static const struct {
@@ -540,9 +559,12 @@ static void read_back(void **state)
 	    {"data/000.db", lengthen, STILL_ERR_CORRUPT},
 	    {"data/000.db", swallow, STILL_ERR_NOTFOUND},
 	    {"data/000.db", relink, STILL_ERR_IO},
+	    {"data/000.db", make_pipe, STILL_ERR_CORRUPT},
+	    {"data/000.db", make_dir, STILL_ERR_CORRUPT},
 	    {"backup.json", flip, STILL_ERR_CORRUPT},
 	    {"verify/XXH128SUMS", flip, STILL_ERR_CORRUPT},
 	    {"verify/XXH128SUMS", lengthen, STILL_ERR_CORRUPT},
+	    {"verify/XXH128SUMS", make_pipe, STILL_ERR_CORRUPT},
 	};
 	struct fixture *f = *state;
 	unsigned n_syncs;
@@ -921,6 +943,42 @@ static void dressed(void **state)
 	assert_int_equal(count(f->dest), 1);
 }
 
+static struct stat seen; /* of the new set, while it was read back */
+
+static void look(struct fixture *f)
+{
+	char *path = new_path(f, "");
+
+	assert_int_equal(stat(path, &seen), 0);
+	free(path);
+}
+
+/* The files in it belong to others when they are read back: until that is done
+ * they do not get at them. */
+static void closed(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	told_reset();
+	told_entries[0].mode = 0777;
+	told_entries[0].uid = 12;
+	told_entries[0].gid = 13;
+	at_call(f, STILL_SYS_PREAD, 1, 0, look);
+	if (told_backup(f, TOLD_ID) != 0)
+		fail_msg("%s", still_error_msg(&f->err));
+	assert_int_equal(atomic_load(&seam.countdown), 0);
+	assert_int_equal(seen.st_mode & 07777, 0700);
+	assert_int_equal(seen.st_uid, geteuid());
+	assert_int_equal(stat(scratch_path(f->dest, "full"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0777);
+	assert_int_equal(st.st_mtime, 11);
+	if (geteuid() == 0) {
+		assert_int_equal(st.st_uid, 12);
+		assert_int_equal(st.st_gid, 13);
+	}
+}
+
 static void unbelievable(struct fixture *f, const char *session)
 {
 	assert_true(told_backup(f, session) < 0);
@@ -982,6 +1040,7 @@ int main(void)
 	    TEST(blocking),
 	    TEST(two_at_once),
 	    TEST(dressed),
+	    TEST(closed),
 	    TEST(not_believed),
 	};
 

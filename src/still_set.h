@@ -97,7 +97,7 @@ struct still_backup_options {
 	struct still_task task;
 	bool create;        /* DEST, where it is missing; not its parents */
 	const char *source; /* resolved: DEST must not lie in it, nor it in
-			       DEST; NULL: not known */
+			       DEST, nor a set of another; NULL: not known */
 };
 
 struct still_backup {
@@ -120,12 +120,13 @@ struct still_backup {
  * one goes when all that is done. On failure `dest` has nothing new, the last set
  * is whole and where it was, and the session is aborted.
  *
- * `dest` is a directory with nothing in it but what this function left there;
- * what one that was killed left is cleared away. Errors: NOTFOUND, INVALID (a
- * place that will not do; sys_errno ENOTEMPTY: there is something else in it),
- * BUSY (another backup writes to it), ACCESS, NOSPACE, IO, CORRUPT (the live
- * database, or what was read back), LOST, CANCELLED, and those of the origin.
- * `ret` is released with still_backup_release() in every case.
+ * `dest` is a directory with nothing in it but what this function left there, of
+ * the same source; what one that was killed left is cleared away. Errors:
+ * NOTFOUND, INVALID (a place that will not do; sys_errno ENOTEMPTY: there is
+ * something else in it, as a set of another source), BUSY (another backup writes
+ * to it), ACCESS, NOSPACE, IO, CORRUPT (the live database, or what was read
+ * back), LOST, CANCELLED, and those of the origin. `ret` is released with
+ * still_backup_release() in every case.
  */
 int still_backup(const char *dest, const struct still_origin *origin,
     const struct still_backup_options *options, struct still_backup *ret,

@@ -20,6 +20,7 @@
 #include "base/path.h"
 #include "base/rmtree.h"
 #include "base/sys.h"
+#include "core/set.h"
 #include "core/snapshot.h"
 
 #define FULL "full"
@@ -296,6 +297,40 @@ static int look(struct still_dest *dest, const char *name, void *arg,
 	return 0;
 }
 
+static int not_ours(const struct still_dest *dest, const char *name,
+    const struct still_error *why, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_INVALID, ENOTEMPTY,
+	    "Look what it is, and move it away, or choose another directory.",
+	    "`%s/%s`: is not known to be a set: %s", dest->path, name,
+	    still_error_msg(why));
+}
+
+/* Is `name` the last set of this source? It goes when another takes its place:
+ * so it must say itself whose it is. One that is damaged may go as any other. */
+static int judge(const struct still_dest *dest, const char *name,
+    const char *source, struct still_error *err)
+{
+	struct still_error own = STILL_ERROR_INIT;
+	struct still_set set;
+	int rc = still_set_identify(dest->dirfd, name, &set, &own);
+
+	if (rc == STILL_ERR_INVALID)
+		rc = not_ours(dest, name, &own, err);
+	else if (rc < 0)
+		rc = still_error_set(err, own.code, own.sys_errno, own.hint,
+		    "`%s/%s`: %s", dest->path, name, still_error_msg(&own));
+	else if (source && strcmp(set.source, source) != 0)
+		rc = still_error_set(err, STILL_ERR_INVALID, ENOTEMPTY,
+		    "Choose another directory for this source, or move the set "
+		    "away.",
+		    "`%s/%s`: is a set of another source: `%s`", dest->path,
+		    name, set.source);
+	still_set_release(&set);
+	still_error_clear(&own);
+	return rc;
+}
+
 static int remove_leftover(struct still_dest *dest, const char *name, void *arg,
     struct still_error *err)
 {
@@ -328,7 +363,8 @@ static int rename_synced(struct still_dest *dest, const char *from,
 	return 0;
 }
 
-static int look_through(struct still_dest *dest, struct still_error *err)
+static int look_through(
+    struct still_dest *dest, const char *source, struct still_error *err)
 {
 	struct contents contents = {{0}, {0}};
 	int sys_errno;
@@ -342,7 +378,10 @@ static int look_through(struct still_dest *dest, struct still_error *err)
 		    "of stillfs and nothing else.",
 		    "`%s`: there is something else in it: `%s`", dest->path,
 		    contents.foreign);
-	if (!dest->had_full && contents.old[0]) {
+	if (dest->had_full || contents.old[0])
+		rc = judge(
+		    dest, dest->had_full ? FULL : contents.old, source, err);
+	if (rc == 0 && !dest->had_full && contents.old[0]) {
 		rc = rename_synced(
 		    dest, contents.old, FULL, 0, &sys_errno, err);
 		dest->had_full = rc == 0;
@@ -365,7 +404,7 @@ int still_dest_open(const char *path, const char *source, bool create,
 	if (rc == 0)
 		rc = open_locked(ret, err);
 	if (rc == 0)
-		rc = look_through(ret, err);
+		rc = look_through(ret, source, err);
 	return rc;
 }
 

@@ -9,7 +9,9 @@
  *	lost+found    the file system's own
  *
  * ID is the new session's. Anything else is foreign, and refused: the directory
- * is ours alone, and what we remove is never somebody else's.
+ * is ours alone, and what we remove is never somebody else's. So is a set that
+ * is to be replaced and does not say that it is of the same source, in a
+ * backup.json that can be understood so far; that it is damaged does not matter.
  *
  *  1. An exclusive flock(2) on the directory is held as long as it is worked
  *     with: leftovers that are found under it are of processes that have died.
@@ -47,7 +49,7 @@ struct still_dest {
  * Resolve, make (with `create`; the last part of the path only), lock, look
  * through and clear it. `source`, resolved or NULL, must not lie in it, nor it in
  * `source`. NOTFOUND, ACCESS, INVALID, BUSY as for still_backup(). Closed in
- * every case.
+ * every case. That a set is of `source` is asked only where that is not NULL.
  */
 int still_dest_open(const char *path, const char *source, bool create,
     struct still_dest *ret, struct still_error *err);

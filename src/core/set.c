@@ -102,40 +102,47 @@ int still_set_open_file(const struct still_set *set, const char *path,
 	return 0;
 }
 
-/* All of a file, with a NUL behind it, which the caller frees. 0, and NULL, where
- * it is not to be had, which is told. */
-static int read_part(const struct still_set *set, struct still_set_judge *judge,
-    const char *path, uint64_t max_bytes, char **ret, size_t *ret_len,
-    struct still_error *err)
+/* All of a file, with a NUL behind it, which the caller frees. */
+static int read_text(const struct still_set *set, const char *path,
+    uint64_t max_bytes, char **ret, size_t *ret_len, struct still_error *err)
 {
-	struct still_error own = STILL_ERROR_INIT;
 	struct stat st;
 	char *text = NULL;
 	ssize_t n = 0;
 	int fd = -1;
-	int rc = still_set_open_file(set, path, &fd, &st, &own);
+	int rc = still_set_open_file(set, path, &fd, &st, err);
 
 	if (rc == 0 && (uint64_t) st.st_size > max_bytes)
-		rc = still_error_set(&own, STILL_ERR_CORRUPT, 0, NULL,
+		rc = still_error_set(err, STILL_ERR_CORRUPT, 0, NULL,
 		    "`%s`: is larger than any", path);
 	if (rc == 0) {
 		text = malloc((size_t) st.st_size + 1);
 		n = text ? still_sys_pread(fd, text, (size_t) st.st_size, 0)
 			 : -ENOMEM;
 		if (n < 0)
-			rc = still_error_sys(
-			    &own, (int) -n, NULL, "`%s`", path);
+			rc = still_error_sys(err, (int) -n, NULL, "`%s`", path);
 	}
 	if (fd >= 0)
 		close(fd);
-	if (rc == 0) {
-		text[n] = '\0';
-		*ret = text;
-		*ret_len = (size_t) n;
-		return 0;
+	if (rc < 0) {
+		free(text);
+		return rc;
 	}
-	free(text);
-	if (rc != STILL_ERR_NOMEM)
+	text[n] = '\0';
+	*ret = text;
+	*ret_len = (size_t) n;
+	return 0;
+}
+
+/* The same. 0, and NULL, where it is not to be had, which is told. */
+static int read_part(const struct still_set *set, struct still_set_judge *judge,
+    const char *path, uint64_t max_bytes, char **ret, size_t *ret_len,
+    struct still_error *err)
+{
+	struct still_error own = STILL_ERROR_INIT;
+	int rc = read_text(set, path, max_bytes, ret, ret_len, &own);
+
+	if (rc < 0 && rc != STILL_ERR_NOMEM)
 		still_set_tell(judge, path, rc, "%s", still_error_msg(&own));
 	still_error_clear(&own);
 	return rc == STILL_ERR_NOMEM ? still_error_nomem(err) : 0;
@@ -272,6 +279,56 @@ int still_set_open(const char *path, still_set_flaw_fn *flaw, void *arg,
 		rc = read_list(ret, &judge, err);
 	if (rc == 0)
 		rc = read_description(ret, &judge, err);
+	return rc;
+}
+
+/* ---- whose it is --------------------------------------------------------- */
+
+static void note_first(
+    void *arg, const char *path, const struct still_error *what)
+{
+	struct still_error *first = arg;
+
+	(void) path;
+	if (!first->code)
+		still_error_copy(first, what);
+}
+
+static int parse_identity(struct still_set *set, const char *text, size_t len,
+    struct still_error *err)
+{
+	struct still_error first = STILL_ERROR_INIT;
+	struct still_set_judge judge = {note_first, &first, 0};
+	int rc = still_set_parse_description(set, &judge, text, len, err);
+
+	if (rc == 0 && (!set->engine || !set->source))
+		rc = still_error_set(err, STILL_ERR_INVALID, 0, NULL, "%s",
+		    still_error_msg(&first));
+	still_error_clear(&first);
+	return rc;
+}
+
+int still_set_identify(
+    int dirfd, const char *name, struct still_set *ret, struct still_error *err)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int rc;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->dirfd = still_sys_open_beneath(
+	    dirfd, name, O_RDONLY | O_DIRECTORY);
+	if (ret->dirfd < 0)
+		return still_error_sys(err, -ret->dirfd, NULL, "`%s`", name);
+	rc = read_text(ret, STILL_SET_DESCRIPTION, STILL_SET_JSON_MAX_BYTES,
+	    &text, &len, err);
+	if (rc == 0)
+		rc = parse_identity(ret, text, len, err);
+	else if (rc == STILL_ERR_CORRUPT)
+		rc = STILL_ERR_INVALID;
+	if (err && rc == STILL_ERR_INVALID)
+		err->code = rc;
+	free(text);
 	return rc;
 }
 

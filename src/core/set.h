@@ -89,6 +89,16 @@ int still_set_open(const char *path, still_set_flaw_fn *flaw, void *arg,
     struct still_set *ret, struct still_error *err);
 void still_set_release(struct still_set *set);
 
+/*
+ * Read no more of the set in directory `name` of `dirfd` than its description,
+ * and that only as far as it tells whose it is: `engine` and `source`. Whatever
+ * else may be wrong with the set is not looked at. INVALID: that cannot be told,
+ * so it may be anybody's; ACCESS, IO: it cannot be read. Release it in every
+ * case.
+ */
+int still_set_identify(int dirfd, const char *name, struct still_set *ret,
+    struct still_error *err);
+
 /* The listed file of that path, or NULL. */
 const struct still_set_file *still_set_find(
     const struct still_set *set, const char *path);

@@ -95,6 +95,27 @@ backup 0 --copy --quiet "$src" "$dest"
 keep
 ok "a source is backed up, and the next set takes the place of the last"
 
+# ---- not the last set of this source ----
+cp "$dest/full/backup.json" "$tmp/backup.json"
+mkdir "$tmp/other"
+cp "$src/sub/rollback.db" "$tmp/other/other.db"
+backup 1 "$tmp/other" "$dest"
+ctl_complains "\`$dest/full\`: is a set of another source: \`$src\`" \
+	"Choose another directory"
+kept "the set of another source"
+echo '{"name": "photos", "version": "1.0"}' >"$dest/full/backup.json"
+keep
+backup 1 "$src" "$dest"
+ctl_complains "\`$dest/full\`: is not known to be a set: \`backup.json\`: "
+kept "what is no set"
+# One of ours that is damaged is replaced.
+cp "$tmp/backup.json" "$dest/full/backup.json"
+rm -r "$dest/full/data" "$dest/full/verify"
+backup 0 "$src" "$dest"
+set_is_right
+keep
+ok "a set of another source, and what is none, is refused"
+
 # ---- what killed runs left ----
 cp -a "$dest/full" "$dest/.new-20260101T000000Z-00000000"
 mv "$dest/full" "$dest/.old-20260102T000000Z-00000000"

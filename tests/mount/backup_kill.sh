@@ -77,7 +77,7 @@ for ((i = 0; i < 200 && busy < 3; i++)); do
 	[ ! -e "$tmp/other/full" ] || check_set "$tmp/other/full"
 done
 [ $busy -ge 3 ] || fail "two of one instance were never at once"
-# The same directory, from two sources.
+# The same directory, from two sources: it is the first one's.
 mkdir "$tmp/src2"
 make_db "$tmp/src2/x.db"
 busy=0
@@ -91,8 +91,9 @@ for ((i = 0; i < 200 && busy < 3; i++)); do
 	wait "$one"
 	first=$?
 	case $first$second in
-	00) ;;
-	04 | 40) busy=$((busy + 1)) ;;
+	01) grep -q 'is a set of another source' "$tmp/log.err2" ||
+		fail "refused: $(cat "$tmp/log.err2")" ;;
+	04 | 41) busy=$((busy + 1)) ;;
 	*) fail "two into one end with $first and $second: $(cat "$tmp"/log.err*)" ;;
 	esac
 	check_set "$sets/full"

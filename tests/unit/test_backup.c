@@ -13,6 +13,7 @@
 #include <semaphore.h>
 #include <sys/mount.h>
 
+#include "base/hash.h"
 #include "base/sys.h"
 #include "core/instance.h"
 #include "still_set.h"
@@ -687,9 +688,13 @@ static void cancel_storing(void **state)
 	first(f);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		/* The first that is written is the lock of the instance, before
-		 * the freeze, which may or may not be done when it is seen. */
-		at_call(f, calls[i], calls[i] == STILL_SYS_PWRITE ? 3 : 1, 0,
-		    cancel);
+		 * the freeze, which may or may not be done when it is seen; the
+		 * first that is read is the last set's description. */
+		at_call(f, calls[i],
+		    calls[i] == STILL_SYS_PWRITE      ? 3
+			: calls[i] == STILL_SYS_PREAD ? 2
+						      : 1,
+		    0, cancel);
 		cancelled(f, STILL_ABORTED_CALLER);
 	}
 }
@@ -847,18 +852,19 @@ static const struct still_entry *told_list(void *arg, uint32_t *ret_n)
 	return told_entries;
 }
 
-static const char told_seal[] =
-    "99aa06d3014798d86001c324468d497f  backup.json\n"
-    "99aa06d3014798d86001c324468d497f  data/a\n";
+static const char told_description[] =
+    "{\"format\": 1, \"engine\": \"told\", \"source\": \"/told\"}";
+static char told_seal[128];
 
 static ssize_t told_read(void *arg, uint32_t index, uint64_t off_bytes,
     void *data, size_t len, struct still_error *err)
 {
 	(void) arg;
 	(void) err;
-	if (!told_entries[index].seal)
+	if (!told_entries[index].seal && index != 1)
 		return 0;
-	memcpy(data, told_seal + off_bytes, len);
+	memcpy(
+	    data, (index == 1 ? told_description : told_seal) + off_bytes, len);
 	return (ssize_t) len;
 }
 
@@ -882,11 +888,20 @@ static void told_abort(void *arg)
 
 static void told_reset(void)
 {
+	char sum[STILL_HASH128_HEX_CHARS + 1];
+	size_t len = strlen(told_description);
+
+	still_hash128_hex(still_hash128(told_description, len), sum);
+	snprintf(told_seal, sizeof(told_seal),
+	    "%s  backup.json\n99aa06d3014798d86001c324468d497f  data/a\n", sum);
 	told_aborts = 0;
 	memcpy(told_entries,
 	    (struct still_entry[]){
 		{.kind = STILL_DIR, .path = "", .mode = 0550, .time_s = 11},
-		{.kind = STILL_FILE, .path = "backup.json", .mode = 0440},
+		{.kind = STILL_FILE,
+		    .path = "backup.json",
+		    .mode = 0440,
+		    .size_bytes = len},
 		{.kind = STILL_DIR, .path = "data", .mode = 0500, .time_s = 12},
 		{.kind = STILL_FILE,
 		    .path = "data/a",
@@ -899,7 +914,7 @@ static void told_reset(void)
 		    .path = "sums",
 		    .mode = 0444,
 		    .seal = true,
-		    .size_bytes = sizeof(told_seal) - 1},
+		    .size_bytes = strlen(told_seal)},
 	    },
 	    5 * sizeof(told_entries[0]));
 }

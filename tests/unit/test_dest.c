@@ -48,28 +48,46 @@ static int teardown(void **state)
 
 /* ---- steps --------------------------------------------------------------- */
 
-/* A set that says who it is. */
+/* What a set has as backup.json. */
+static void describe(struct fixture *f, const char *name, const char *text)
+{
+	char *set = strdup(scratch_path(f->dest, name));
+
+	assert_int_equal(
+	    scratch_write(scratch_path(set, "backup.json"), text, strlen(text)),
+	    0);
+	free(set);
+}
+
+/* A set that says who it is. What else a description has is not there: it is a
+ * damaged one, too. */
+#define DESCRIPTION                             \
+	"{\"format\": 1, \"session\": \"%s\", " \
+	"\"engine\": \"fake\", \"source\": \"/src\"}"
+
 static void put_set(struct fixture *f, const char *name, const char *who)
 {
 	char *path = strdup(scratch_path(f->dest, name));
+	char text[128];
 
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_int_equal(mkdir(scratch_path(path, "data"), 0500), 0);
-	assert_int_equal(
-	    scratch_write(scratch_path(path, "backup.json"), who, strlen(who)),
-	    0);
+	snprintf(text, sizeof(text), DESCRIPTION, who);
+	describe(f, name, text);
 	free(path);
 }
 
 static void holds(struct fixture *f, const char *who)
 {
-	char text[32] = {0};
+	char text[128] = {0};
+	char want[128];
 	int fd = open(scratch_path(f->dest, "full/backup.json"), O_RDONLY);
 
 	assert_true(fd >= 0);
 	assert_true(read(fd, text, sizeof(text) - 1) >= 0);
 	close(fd);
-	assert_string_equal(text, who);
+	snprintf(want, sizeof(want), DESCRIPTION, who);
+	assert_string_equal(text, want);
 }
 
 static unsigned count(struct fixture *f)
@@ -121,14 +139,33 @@ static void made(struct fixture *f, struct still_dest *dest)
 {
 	struct still_error err = STILL_ERROR_INIT;
 	int fd = -1;
+	char text[128];
 
 	if (still_dest_make(dest, ID, &fd, &err) != 0)
 		fail_msg("%s", still_error_msg(&err));
 	close(fd);
-	assert_int_equal(
-	    scratch_write(
-		scratch_path(f->dest, ".new-" ID "/backup.json"), "new", 3),
-	    0);
+	snprintf(text, sizeof(text), DESCRIPTION, "new");
+	describe(f, ".new-" ID, text);
+}
+
+/* ---- the seam ------------------------------------------------------------ */
+
+static enum still_sys_call fault_call;
+static unsigned fault_countdown; /* 0: none */
+static unsigned fault_calls;
+static int fault_errno;
+static bool no_exchange; /* the first rename is refused as unknown */
+
+static int fault(enum still_sys_call call)
+{
+	if (no_exchange && call == STILL_SYS_RENAME) {
+		no_exchange = false;
+		return EINVAL;
+	}
+	if (call != fault_call)
+		return 0;
+	fault_calls++;
+	return fault_countdown && --fault_countdown == 0 ? fault_errno : 0;
 }
 
 /* ---- what is refused ----------------------------------------------------- */
@@ -184,6 +221,93 @@ static void disguised(void **state)
 	unlink(scratch_path(f->dest, ".new-" ID));
 	scratch_write(scratch_path(f->dest, ".old-" ID), "x", 1);
 	refused(f, f->dest, NULL, false, STILL_ERR_INVALID, ENOTEMPTY, ".old-");
+}
+
+/* A last set that is not known to be ours: whatever would become of it. */
+static void keeps(struct fixture *f, const char *source, const char *words)
+{
+	put_set(f, ".new-" ID, "half");
+	refused(f, f->dest, source, false, STILL_ERR_INVALID, ENOTEMPTY, words);
+	/* Nothing was removed, nor renamed. */
+	assert_int_equal(count(f), 2);
+	assert_true(is_there(f, ".new-" ID "/backup.json"));
+	still_rmtree(AT_FDCWD, scratch_path(f->dest, ".new-" ID));
+}
+
+#define SAID "{\"format\": 1, \"session\": \"last\", \"kind\": \"full\", "
+
+static void others(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *words;
+	} list[] = {
+	    {"", "is not JSON"},
+	    {"last", "is not JSON"},
+	    {"[]", "is not a JSON object"},
+	    {"{}", "`format` is not a count"},
+	    {"{\"name\": \"my photos\", \"source\": \"/src\"}", "`format`"},
+	    {"{\"format\": 2, \"engine\": \"fake\", \"source\": \"/src\"}",
+		"has format 2, and this stillfs knows 1"},
+	    {SAID "\"engine\": \"fake\"}", "`source` is not a path"},
+	    {SAID "\"source\": \"/src\"}", "`engine` is not a text"},
+	    {"{\"format\": 1, \"engine\": \"fake\", \"source\": \"/sr\"}",
+		"/full`: is a set of another source: `/sr`"},
+	};
+	struct fixture *f = *state;
+
+	put_set(f, "full", "last");
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		describe(f, "full", list[i].text);
+		keeps(f, "/src", list[i].words);
+	}
+	/* Nor is it put back, where a swap was cut. */
+	assert_int_equal(rename(scratch_path(f->dest, "full"),
+			     scratch_path(f->dest, ".old-" OLD_ID)),
+	    0);
+	keeps(f, "/src", ".old-" OLD_ID "`: is a set of another source: `/sr`");
+	assert_true(is_there(f, ".old-" OLD_ID "/backup.json"));
+}
+
+/* One of ours may be damaged, as all of these are; and who does not know the
+ * source does not ask. */
+static void own(void **state)
+{
+	static const char *const sources[] = {"/src", NULL};
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_dest dest;
+
+	put_set(f, "full", "last");
+	for (size_t i = 0; i < 2; i++) {
+		if (still_dest_open(f->dest, sources[i], false, &dest, &err) !=
+		    0)
+			fail_msg("%s", still_error_msg(&err));
+		assert_true(dest.had_full);
+		still_dest_close(&dest);
+	}
+}
+
+static void unreadable(void **state)
+{
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_dest dest;
+
+	put_set(f, "full", "last");
+	fault_call = STILL_SYS_PREAD;
+	fault_countdown = 1;
+	fault_errno = EIO;
+	still_sys_fault = fault;
+	assert_int_equal(
+	    still_dest_open(f->dest, NULL, false, &dest, &err), STILL_ERR_IO);
+	still_sys_fault = NULL;
+	still_dest_close(&dest);
+	assert_int_equal(err.sys_errno, EIO);
+	assert_non_null(
+	    strstr(still_error_msg(&err), "/full`: `backup.json`: "));
+	still_error_clear(&err);
+	holds(f, "last");
 }
 
 static void in_each_other(void **state)
@@ -290,24 +414,6 @@ static void lost_and_found(void **state)
 }
 
 /* ---- the exchange -------------------------------------------------------- */
-
-static enum still_sys_call fault_call;
-static unsigned fault_countdown; /* 0: none */
-static unsigned fault_calls;
-static int fault_errno;
-static bool no_exchange; /* the first rename is refused as unknown */
-
-static int fault(enum still_sys_call call)
-{
-	if (no_exchange && call == STILL_SYS_RENAME) {
-		no_exchange = false;
-		return EINVAL;
-	}
-	if (call != fault_call)
-		return 0;
-	fault_calls++;
-	return fault_countdown && --fault_countdown == 0 ? fault_errno : 0;
-}
 
 static void place_first(void **state)
 {
@@ -465,6 +571,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(no_place, setup, teardown),
 	    cmocka_unit_test_setup_teardown(foreign, setup, teardown),
 	    cmocka_unit_test_setup_teardown(disguised, setup, teardown),
+	    cmocka_unit_test_setup_teardown(others, setup, teardown),
+	    cmocka_unit_test_setup_teardown(own, setup, teardown),
+	    cmocka_unit_test_setup_teardown(unreadable, setup, teardown),
 	    cmocka_unit_test_setup_teardown(in_each_other, setup, teardown),
 	    cmocka_unit_test_setup_teardown(two_at_once, setup, teardown),
 	    cmocka_unit_test_setup_teardown(created, setup, teardown),

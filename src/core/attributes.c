@@ -5,29 +5,82 @@
 
 #include <errno.h>
 #include <linux/limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/acl.h"
+#include "base/sys.h"
+
+static bool may_pass(int sys_errno)
+{
+	return sys_errno == EPERM || sys_errno == EINVAL ||
+	    sys_errno == EOPNOTSUPP || sys_errno == ENOSYS;
+}
+
+/* Both, or the group alone, which a member may give. 0 or -errno of the first;
+ * `*ret_mode` is made to fit what came of it. */
+static int give_owner(int fd, uid_t uid, gid_t gid, mode_t *ret_mode)
+{
+	mode_t mode = *ret_mode;
+	mode_t both = mode >> 3 & mode & S_IRWXO;
+	struct stat st;
+	int rc = 0;
+
+	if (fchown(fd, uid, gid) != 0) {
+		rc = -errno;
+		/* It may have that group already. */
+		if (fchown(fd, (uid_t) -1, gid) != 0 && !may_pass(errno))
+			return -errno;
+	}
+	if (fstat(fd, &st) != 0)
+		return -errno;
+	if (st.st_uid != uid || st.st_gid != gid)
+		*ret_mode = mode &= 0777;
+	if (st.st_gid != gid)
+		*ret_mode = (mode & S_IRWXU) | both << 3 | both;
+	return rc;
+}
+
 static int give_owner_and_mode(int fd, const struct stat *like)
 {
 	mode_t mode = like->st_mode & 07777;
+	int rc = give_owner(fd, like->st_uid, like->st_gid, &mode);
 
-	if (fchown(fd, like->st_uid, like->st_gid) != 0) {
-		if (geteuid() == 0 || errno != EPERM)
-			return -errno;
-		mode &= 0777;
-	}
+	if (rc < 0 && (geteuid() == 0 || rc != -EPERM))
+		return rc;
 	/* Behind the owner: to change him takes bits away. */
 	return fchmod(fd, mode) == 0 ? 0 : -errno;
 }
 
-int still_attributes_give(int fd, const struct stat *like)
+int still_attributes_set(int fd, uid_t uid, gid_t gid, mode_t mode)
 {
-	struct timespec times[2] = {like->st_atim, like->st_mtim};
-	int rc = give_owner_and_mode(fd, like);
+	/* To set a mode would open what the list grants. */
+	int rc = still_acl_remove(fd);
 
+	if (rc == 0)
+		rc = give_owner(fd, uid, gid, &mode);
+	if (rc < 0 && !may_pass(-rc))
+		return rc;
+	return fchmod(fd, mode) == 0 || may_pass(errno) ? 0 : -errno;
+}
+
+int still_attributes_give(int fd, int from)
+{
+	struct timespec times[2];
+	struct stat like;
+	int rc = still_sys_fstat(from, &like);
+
+	if (rc == 0)
+		rc = still_acl_remove(fd);
+	if (rc < 0)
+		return rc;
+	like.st_mode = still_acl_limit(from, like.st_mode);
+	rc = give_owner_and_mode(fd, &like);
+	times[0] = like.st_atim;
+	times[1] = like.st_mtim;
 	if (rc == 0 && futimens(fd, times) != 0)
 		rc = -errno;
 	return rc;
@@ -76,6 +129,8 @@ int still_attributes_take_over(int fd, int from)
 
 	if (fstat(from, &like) != 0)
 		return -errno;
-	rc = copy_all(fd, from);
+	rc = still_acl_remove(fd);
+	if (rc == 0)
+		rc = copy_all(fd, from);
 	return rc == 0 ? give_owner_and_mode(fd, &like) : rc;
 }

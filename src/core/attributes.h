@@ -6,6 +6,11 @@
  * and nothing is left of a mode that would lend his rights to others (setuid,
  * setgid); that is no failure.
  *
+ * Nobody gets at the copy who did not get at the original: where the group cannot
+ * be given either, those that it has now, and those that it had, have what both
+ * the group and others had. Lists of access are not given (base/acl.h), and
+ * nothing has any that it got where it was made.
+ *
  * Threads: any.
  */
 #ifndef STILL_CORE_ATTRIBUTES_H
@@ -13,8 +18,13 @@
 
 #include <sys/stat.h>
 
-/* Owner, mode and time of modification. 0 or -errno. */
-int still_attributes_give(int fd, const struct stat *like);
+/* Owner, group and mode. File systems that know no owners or modes, or will not
+ * have them set, are let have their way. 0 or -errno. */
+int still_attributes_set(int fd, uid_t uid, gid_t gid, mode_t mode);
+
+/* Owner, group, mode and time of modification of the open file or directory
+ * `from`, which may be of O_PATH. 0 or -errno. */
+int still_attributes_give(int fd, int from);
 
 /* Owner, mode, and whatever stands in extended attributes, such as lists of
  * access, from the directory `from`. 0 or -errno. */

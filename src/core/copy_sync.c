@@ -9,31 +9,21 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "core/attributes.h"
 #include "core/copy_parts.h"
 #include "core/crew.h"
 
-/* Whoever is not root owns what he writes; and there are file systems that know
- * no owners, or will not have them set. What is theirs to say is left to them. */
-static bool may_pass(int sys_errno)
-{
-	return sys_errno == EPERM || sys_errno == EINVAL ||
-	    sys_errno == EOPNOTSUPP || sys_errno == ENOSYS;
-}
-
-/* The owner first: to change it can take bits of the mode away. */
 static int dress(int fd, const struct still_entry *entry)
 {
 	struct timespec time = {.tv_sec = entry->time_s};
 	struct timespec times[2] = {time, time};
+	int rc = still_attributes_set(fd, entry->uid, entry->gid, entry->mode);
 
-	if (geteuid() == 0 && fchown(fd, entry->uid, entry->gid) != 0 &&
-	    !may_pass(errno))
-		return -errno;
-	if (fchmod(fd, entry->mode) != 0 && !may_pass(errno))
-		return -errno;
-	if (futimens(fd, times) != 0 && !may_pass(errno))
-		return -errno;
-	return 0;
+	/* There are file systems that will not have them set. */
+	if (rc == 0 && futimens(fd, times) != 0 && errno != EPERM &&
+	    errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS)
+		rc = -errno;
+	return rc;
 }
 
 int still_copy_settle(

@@ -325,7 +325,6 @@ static int make_dirs(struct restore *restore, struct still_error *err)
 static int finish_dir(struct restore *restore, int fd, const char *dir)
 {
 	char *path = still_path_join("data", dir);
-	struct stat like;
 	int from;
 	int rc;
 
@@ -336,10 +335,8 @@ static int finish_dir(struct restore *restore, int fd, const char *dir)
 	free(path);
 	if (from < 0)
 		return from;
-	rc = still_sys_fstat(from, &like);
+	rc = still_attributes_give(fd, from);
 	close(from);
-	if (rc == 0)
-		rc = still_attributes_give(fd, &like);
 	return rc == 0 ? still_sys_fsync(fd) : rc;
 }
 

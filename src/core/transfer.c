@@ -115,10 +115,9 @@ static int reserve(struct pipe *pipe, struct still_error *err)
 	return write_failed(pipe, rc, err);
 }
 
-static int finish(
-    struct pipe *pipe, const struct stat *like, struct still_error *err)
+static int finish(struct pipe *pipe, struct still_error *err)
 {
-	int rc = still_attributes_give(pipe->out, like);
+	int rc = still_attributes_give(pipe->out, pipe->in);
 
 	if (rc == 0)
 		rc = still_sys_fsync(pipe->out);
@@ -147,7 +146,7 @@ static int move_file(struct pipe *pipe, struct still_error *err)
 		return 0;
 	if (rc == 0)
 		rc = check_sum(pipe, err);
-	return rc == 0 ? finish(pipe, &st, err) : rc;
+	return rc == 0 ? finish(pipe, err) : rc;
 }
 
 static int do_file(void *arg, size_t i, struct still_error *err)

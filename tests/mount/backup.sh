@@ -116,6 +116,81 @@ set_is_right
 keep
 ok "a set of another source, and what is none, is refused"
 
+# ---- nobody reads a set who may not read the source ----
+mkdir "$tmp/listed"
+cp "$src/sub/rollback.db" "$tmp/listed/one.db"
+chmod 600 "$tmp/listed/one.db"
+# user::rw- user:1234:rw- group::--- mask::rw- other::---, and what is made in
+# the destination gets the same.
+if python3 - "$tmp/listed/one.db" "$tmp/acldest" <<'EOF'
+import os, struct, sys
+entries = [(1, 6, ~0), (2, 6, 1234), (4, 0, ~0), (16, 6, ~0), (32, 0, ~0)]
+acl = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", t, r, i & 0xffffffff) for t, r, i in entries)
+os.mkdir(sys.argv[2])
+try:
+    os.setxattr(sys.argv[1], "system.posix_acl_access", acl)
+    os.setxattr(sys.argv[2], "system.posix_acl_default", acl)
+except OSError as e:
+    sys.exit(77)
+EOF
+then
+	[ "$(stat -c %a "$tmp/listed/one.db")" = 660 ] || fail "no list"
+	# modes DIR: the group has nothing, and there is no list.
+	modes() {
+		[ "$(stat -c %a "$1/one.db")" = 600 ] ||
+			fail "$1: $(stat -c %a "$1/one.db")"
+		python3 -c 'import os, sys
+for dir, _, files in os.walk(sys.argv[1]):
+    for path in [dir] + [os.path.join(dir, f) for f in files]:
+        lists = [n for n in os.listxattr(path) if "posix_acl" in n]
+        assert not lists, (path, lists)' "$1" || fail "$1: a list"
+	}
+	backup 0 "$tmp/listed" "$tmp/acldest"
+	modes "$tmp/acldest/full/data"
+	start_fs "$tmp/listed"
+	ctl 0 backup "$mnt" "$tmp/acldest"
+	modes "$tmp/acldest/full/data"
+	umount "$mnt" || fail umount
+	wait_fs
+	# A tool may have given a set a list.
+	cp -a "$tmp/listed/one.db" "$tmp/acldest/full/data/one.db" || fail "cp -a"
+	[ "$(stat -c %a "$tmp/acldest/full/data/one.db")" = 660 ] || fail "cp -a"
+	ctl 0 restore --create "$tmp/acldest/full" "$tmp/acldest/back"
+	modes "$tmp/acldest/back"
+	ok "a list of access is not taken for rights of the group"
+fi
+
+# Of a group's files its member gives the group, and does not open them to his
+# own.
+mkdir "$tmp/grouped" "$tmp/groupdest"
+cp "$src/sub/rollback.db" "$tmp/grouped/one.db"
+chown -R 2000:4000 "$tmp/grouped"
+chmod 2770 "$tmp/grouped"
+chmod 660 "$tmp/grouped/one.db"
+mkdir -m 700 "$tmp/grouphome"
+chown 1500:100 "$tmp/groupdest" "$tmp/grouphome"
+chmod 755 "$tmp"
+# member VERB [ARGUMENT...]
+member() {
+	timeout 60 setpriv --reuid=1500 --regid=100 --groups=4000 \
+		env -u XDG_STATE_HOME HOME="$tmp/grouphome" "$STILLCTL" "$@" \
+		>"$tmp/out" 2>&1 || fail "a member: $(cat "$tmp/out")"
+}
+# owners DIR
+owners() {
+	local got
+	got=$(stat -c '%u:%g %a' "$1" "$1/one.db" | tr '\n' ' ')
+	[ "$got" = "1500:4000 750 1500:4000 640 " ] || fail "$1: $got"
+}
+member backup "$tmp/grouped" "$tmp/groupdest"
+owners "$tmp/groupdest/full/data"
+mkdir "$tmp/groupback"
+chown 1500:100 "$tmp/groupback"
+member restore --create "$tmp/groupdest/full" "$tmp/groupback/data"
+owners "$tmp/groupback/data"
+ok "a member of its group stores a file for the group, and for no other"
+
 # ---- what killed runs left ----
 cp -a "$dest/full" "$dest/.new-20260101T000000Z-00000000"
 mv "$dest/full" "$dest/.old-20260102T000000Z-00000000"

@@ -11,12 +11,14 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/acl.h"
 #include "base/path.h"
 #include "engines/engine.h"
 #include "engines/sqlite/check.h"
@@ -191,14 +193,17 @@ static void sqlite_describe(
 {
 	struct instance *instance = (struct instance *) base;
 	const struct stat *st = &instance->source.root_st;
-	uint32_t dir_mode = st->st_mode & 07777;
+	uint32_t dir_mode = still_acl_limit(
+	    instance->source.root_fd, st->st_mode & 07777);
 
 	/* A single database says by its own mode who may look at it. */
 	if (instance->source.is_file) {
 		uint32_t mode;
 
 		st = &instance->source.st;
-		mode = st->st_mode & 0444;
+		mode = still_acl_limit_at(
+			   AT_FDCWD, instance->source.path, st->st_mode) &
+		    0444;
 		dir_mode = mode | (mode >> 2) | 0700;
 	}
 	*ret = (struct still_description){
@@ -214,6 +219,17 @@ static void sqlite_describe(
 
 /* ---- handing over -------------------------------------------------------- */
 
+/* Of the file that is read, whatever has its name by now. */
+static uint32_t mode_of(
+    const struct instance *instance, const struct sqlite_image *image)
+{
+	uint32_t mode = image->st.st_mode & 07777;
+
+	if (image->pin.db)
+		return still_acl_limit(sqlite_file_fd(image->pin.db), mode);
+	return still_acl_limit_at(instance->source.root_fd, image->rel, mode);
+}
+
 static int hand_over(const struct instance *instance,
     struct sqlite_image *image, struct still_builder *builder,
     struct still_error *err)
@@ -222,7 +238,7 @@ static int hand_over(const struct instance *instance,
 	struct still_file_spec spec = {
 	    .path = path,
 	    .size_bytes = sqlite_image_listed_bytes(image),
-	    .mode = image->st.st_mode & 07777,
+	    .mode = mode_of(instance, image),
 	    .uid = image->st.st_uid,
 	    .gid = image->st.st_gid,
 	    .object = image,
@@ -257,7 +273,9 @@ static int hand_over_dirs(const struct instance *instance,
 
 		if (!path)
 			return still_error_nomem(err);
-		rc = still_builder_dir(builder, path, dir->st.st_mode & 07777,
+		rc = still_builder_dir(builder, path,
+		    still_acl_limit_at(instance->source.root_fd, dir->rel,
+			dir->st.st_mode & 07777),
 		    dir->st.st_uid, dir->st.st_gid, err);
 		free(path);
 	}

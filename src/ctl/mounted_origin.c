@@ -22,6 +22,7 @@
 #define POLL_NS (STILL_NS_PER_S / 10)
 #define FIRST_POLL_NS (STILL_NS_PER_S / 100)
 #define FIRST_POLLS 20
+#define COMMIT_PATIENCE_NS (5 * STILL_NS_PER_S)
 #define SEAL_PATH "verify/XXH128SUMS"
 
 struct ctl_mounted_origin {
@@ -356,11 +357,31 @@ static ssize_t mounted_read(void *arg, uint32_t index, uint64_t off_bytes,
 	return n < 0 ? read_failed(mounted, path, (int) -n, err) : n;
 }
 
+/* The daemon does one thing at a time. What somebody else has asked for, such
+ * as a session of his own, which he cannot have now, is soon done; and a whole
+ * copy is not given up for it. */
+static int ask_commit(const struct ctl_mounted_origin *mounted,
+    struct still_control *io, struct still_error *err)
+{
+	int64_t until_ns = still_sys_monotonic_ns() + COMMIT_PATIENCE_NS;
+
+	for (;;) {
+		int rc = run_job(
+		    mounted, STILL_CONTROL_COMMIT, 0, NULL, io, err);
+
+		if (rc != STILL_ERR_BUSY ||
+		    still_sys_monotonic_ns() >= until_ns)
+			return rc;
+		still_error_clear(err);
+		still_sys_sleep_ns(FIRST_POLL_NS);
+	}
+}
+
 static int mounted_commit(void *arg, struct still_error *err)
 {
 	struct ctl_mounted_origin *mounted = arg;
 	struct still_control io;
-	int rc = run_job(mounted, STILL_CONTROL_COMMIT, 0, NULL, &io, err);
+	int rc = ask_commit(mounted, &io, err);
 
 	if (rc == 0)
 		return 0;

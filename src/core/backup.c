@@ -87,23 +87,49 @@ static int fill(struct work *work, int64_t frozen_ns, struct still_error *err)
 
 /* ---- its place ----------------------------------------------------------- */
 
+/* That a rename could not be taken back is told with what failed first. */
+static void tell_places(const struct still_dest *dest, struct still_error *err)
+{
+	const char *first = still_error_msg(err);
+	const char *last = still_dest_last(dest);
+
+	if (!err)
+		return;
+	if (dest->placed && last)
+		still_error_set(err, err->code, err->sys_errno,
+		    "Both sets are whole. The next backup removes the last "
+		    "one.",
+		    "%s; the new set is stored in `%s/full`, though it is not "
+		    "committed, and the last one is `%s/%s`",
+		    first, dest->path, dest->path, last);
+	else if (dest->placed)
+		still_error_set(err, err->code, err->sys_errno,
+		    "The set is whole.",
+		    "%s; it is stored in `%s/full`, though it is not committed",
+		    first, dest->path);
+	else if (last && strcmp(last, "full") != 0)
+		still_error_set(err, err->code, err->sys_errno,
+		    "The next backup puts it back.",
+		    "%s; the last set is `%s/%s`", first, dest->path, last);
+}
+
 /* On failure nothing has changed, or `stored` says that it has. */
 static int place(struct work *work, struct still_error *err)
 {
 	const struct still_origin *origin = work->origin;
-	struct still_error undo = STILL_ERROR_INIT;
 	int rc = still_dest_place(&work->dest, err);
 
 	if (rc < 0) {
 		origin->abort(origin->arg);
-		return rc;
+	} else {
+		rc = origin->commit(origin->arg, err);
+		if (rc < 0)
+			still_dest_unplace(&work->dest, NULL);
 	}
-	rc = origin->commit(origin->arg, err);
-	if (rc < 0 && still_dest_unplace(&work->dest, &undo) < 0)
-		work->ret->stored = work->dest.placed;
-	still_error_clear(&undo);
-	if (rc == 0)
-		work->ret->stored = work->ret->committed = true;
+	work->ret->stored = work->dest.placed;
+	work->ret->committed = rc == 0;
+	if (rc < 0)
+		tell_places(&work->dest, err);
 	return rc;
 }
 

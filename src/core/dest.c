@@ -447,25 +447,30 @@ static bool lacks_exchange(int sys_errno)
 	    sys_errno == EOPNOTSUPP;
 }
 
+/* The last one gets its name again, once that is free. */
+static int put_back(struct still_dest *dest, struct still_error *err)
+{
+	int sys_errno = 0;
+	int rc = rename_synced(dest, dest->old_name, FULL, 0, &sys_errno, err);
+
+	dest->aside = sys_errno != 0;
+	return rc;
+}
+
 /* Rule 3, the second way. */
 static int place_in_turn(struct still_dest *dest, struct still_error *err)
 {
 	int sys_errno;
 	int rc = rename_synced(dest, FULL, dest->old_name, 0, &sys_errno, err);
 
-	if (rc < 0 && sys_errno)
-		return rc;
-	if (rc == 0)
+	dest->aside = sys_errno == 0;
+	if (rc == 0) {
 		rc = rename_synced(
 		    dest, dest->new_name, FULL, 0, &sys_errno, err);
-	if (rc == 0) {
-		dest->placed = true;
-		return 0;
+		dest->placed = sys_errno == 0;
 	}
-	if (!sys_errno)
-		still_sys_rename(dest->dirfd, FULL, dest->new_name, 0);
-	still_sys_rename(dest->dirfd, dest->old_name, FULL, 0);
-	still_sys_fsync(dest->dirfd);
+	if (rc < 0 && dest->aside && !dest->placed)
+		put_back(dest, NULL);
 	return rc;
 }
 
@@ -498,7 +503,7 @@ int still_dest_place(struct still_dest *dest, struct still_error *err)
 	} else {
 		rc = place_exchanged(dest, &sys_errno, err);
 		if (rc < 0 && lacks_exchange(sys_errno))
-			return place_in_turn(dest, err);
+			rc = place_in_turn(dest, err);
 	}
 	if (rc < 0 && dest->placed)
 		still_dest_unplace(dest, NULL);
@@ -519,9 +524,16 @@ int still_dest_unplace(struct still_dest *dest, struct still_error *err)
 	if (sys_errno)
 		return rc;
 	dest->placed = dest->exchanged = false;
-	if (!dest->had_full || is_set(dest->dirfd, FULL))
-		return rc;
-	return rename_synced(dest, dest->old_name, FULL, 0, &sys_errno, err);
+	return dest->aside ? put_back(dest, err) : rc;
+}
+
+const char *still_dest_last(const struct still_dest *dest)
+{
+	if (!dest->had_full)
+		return NULL;
+	if (dest->exchanged)
+		return dest->new_name;
+	return dest->aside ? dest->old_name : FULL;
 }
 
 int still_dest_clear(struct still_dest *dest, struct still_error *err)

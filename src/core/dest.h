@@ -43,6 +43,7 @@ struct still_dest {
 	bool had_full;  /* a set was there */
 	bool placed;    /* the new one is `full` */
 	bool exchanged; /* by one rename: the last one has the new one's name */
+	bool aside;     /* the last one has its old name */
 };
 
 /*
@@ -58,11 +59,15 @@ int still_dest_open(const char *path, const char *source, bool create,
 int still_dest_make(struct still_dest *dest, const char *session, int *ret_fd,
     struct still_error *err);
 
-/* What was made becomes `full`. On failure it is not, and the last one is. */
+/* What was made becomes `full`. On failure it is not, and the last one is, unless
+ * that could not be brought about either: `placed` and still_dest_last() tell. */
 int still_dest_place(struct still_dest *dest, struct still_error *err);
 
-/* And back again. */
+/* And back again. On failure as above. */
 int still_dest_unplace(struct still_dest *dest, struct still_error *err);
+
+/* The name under which the last set stands; NULL when there is none. Borrowed. */
+const char *still_dest_last(const struct still_dest *dest);
 
 /* Remove what is no longer wanted: the last set, or the new one where it was not
  * put into its place. */

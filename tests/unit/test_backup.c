@@ -458,6 +458,43 @@ static void commit_fails(void **state)
 	assert_int_equal(f->n_aborts, 0);
 }
 
+static char *new_path(struct fixture *f, const char *name);
+
+/* The exchange, whose sync fails, and each call after it. */
+static int sync_and_rename(enum still_sys_call call)
+{
+	static const int broken = EIO;
+
+	if (call == STILL_SYS_RENAME && atomic_fetch_add(&seam.countdown, 1))
+		return broken;
+	return call == STILL_SYS_FSYNC && atomic_load(&seam.countdown) ? broken
+								       : 0;
+}
+
+static void not_taken_back(void **state)
+{
+	struct fixture *f = *state;
+	char *last;
+	size_t i = 0;
+
+	first(f);
+	memset(&seam, 0, sizeof(seam));
+	still_sys_fault = sync_and_rename;
+	/* The catalog renames nothing on the way there. */
+	assert_int_equal(backup(f), STILL_ERR_IO);
+	still_sys_fault = NULL;
+	assert_true(f->result.stored);
+	assert_false(f->result.committed);
+	recorded(f, STILL_ABORTED_CALLER);
+	assert_non_null(strstr(f->err.msg, "though it is not committed"));
+	last = new_path(f, still_fake_path(i));
+	has_content(last, OLD_SEED, i);
+	free(last);
+	assert_int_equal(count(f->dest), 2);
+	assert_int_equal(backup(f), 0);
+	holds(f, NEW_SEED);
+}
+
 /* ---- what the disk does -------------------------------------------------- */
 
 static const char *spoilt; /* in the new set */
@@ -1044,6 +1081,7 @@ int main(void)
 	    TEST(lost),
 	    TEST(no_freeze),
 	    TEST(commit_fails),
+	    TEST(not_taken_back),
 	    TEST(read_back),
 	    TEST(full_disk),
 	    TEST(read_only),

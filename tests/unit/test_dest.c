@@ -521,6 +521,91 @@ static void place_fails(void **state)
 			}
 }
 
+/* Two calls fail, of any two kinds: the n-th, and the m-th after it. */
+static struct {
+	unsigned n;
+	unsigned m;
+	unsigned calls;
+	unsigned failed;
+} pair;
+
+static int pair_fault(enum still_sys_call call)
+{
+	if (no_exchange && call == STILL_SYS_RENAME) {
+		no_exchange = false;
+		return EINVAL;
+	}
+	if (call != STILL_SYS_RENAME && call != STILL_SYS_FSYNC)
+		return 0;
+	pair.calls++;
+	if (pair.calls != pair.n && pair.calls != pair.n + pair.m)
+		return 0;
+	pair.failed++;
+	return EIO;
+}
+
+static bool holds_at(struct fixture *f, const char *name, const char *who)
+{
+	char text[32] = {0};
+	char *path = strdup(scratch_path(f->dest, name));
+	int fd = open(scratch_path(path, "backup.json"), O_RDONLY);
+
+	free(path);
+	if (fd < 0)
+		return false;
+	assert_true(read(fd, text, sizeof(text) - 1) >= 0);
+	close(fd);
+	return strcmp(text, who) == 0;
+}
+
+/* What it says of the places is so, and a set that is the only one of its kind
+ * is never cleared away. */
+static void place_with_pair(struct fixture *f, bool in_turn, bool back)
+{
+	struct still_dest dest;
+	int rc;
+
+	put_set(f, "full", "last");
+	opened(f, &dest);
+	made(f, &dest);
+	no_exchange = in_turn;
+	pair.calls = pair.failed = 0;
+	still_sys_fault = pair_fault;
+	rc = still_dest_place(&dest, NULL);
+	if (rc == 0 && back)
+		rc = still_dest_unplace(&dest, NULL);
+	still_sys_fault = NULL;
+	if (rc < 0)
+		assert_true(holds_at(f, still_dest_last(&dest), "last"));
+	assert_int_equal(holds_at(f, "full", "new"), dest.placed);
+	/* As a backup does that has failed. */
+	if (!dest.placed)
+		assert_int_equal(still_dest_clear(&dest, NULL), 0);
+	if (rc < 0)
+		assert_true(holds_at(f, still_dest_last(&dest), "last"));
+	still_dest_close(&dest);
+	opened(f, &dest);
+	still_dest_close(&dest);
+	holds(f, holds_at(f, "full", "new") ? "new" : "last");
+	assert_int_equal(count(f), 1);
+	still_rmtree(AT_FDCWD, scratch_path(f->dest, "full"));
+}
+
+static void place_fails_twice(void **state)
+{
+	struct fixture *f = *state;
+	unsigned total = 0;
+
+	for (int way = 0; way < 4; way++)
+		for (pair.n = 1; pair.n <= 8; pair.n++)
+			for (pair.m = 1; pair.m <= 8; pair.m++) {
+				place_with_pair(f, way & 1, way & 2);
+				total += pair.failed == 2;
+			}
+	printf("%u pairs\n", total);
+	assert_true(total > 20);
+}
+
 static void no_name(void **state)
 {
 	static const char *const ids[] = {"", "..", "../../etc",
@@ -582,6 +667,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(place_first, setup, teardown),
 	    cmocka_unit_test_setup_teardown(place_again, setup, teardown),
 	    cmocka_unit_test_setup_teardown(place_fails, setup, teardown),
+	    cmocka_unit_test_setup_teardown(place_fails_twice, setup, teardown),
 	    cmocka_unit_test_setup_teardown(no_name, setup, teardown),
 	    cmocka_unit_test_setup_teardown(deep, setup, teardown),
 	};

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "base/sys.h"
 #include "control.h"
 #include "fs/mountinfo.h"
 
@@ -158,17 +159,18 @@ static int check_overlap(const char *path, const struct stat *st,
 static int check_empty(const char *path, struct still_error *err)
 {
 	DIR *dir = opendir(path);
-	struct dirent *entry;
-	bool empty = true;
+	const char *name;
+	int found;
 
 	if (!dir)
 		return still_error_sys(
 		    err, errno, NULL, "mountpoint `%s`", path);
-	while (empty && (entry = readdir(dir)))
-		empty = strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0;
+	found = still_sys_readdir(dir, &name);
 	closedir(dir);
-	if (empty)
+	if (found < 0)
+		return still_error_sys(
+		    err, -found, NULL, "mountpoint `%s`", path);
+	if (found == 0)
 		return 0;
 	return still_error_set(err, STILL_ERR_INVALID, 0,
 	    "Its files would be hidden; choose an empty directory, or say "

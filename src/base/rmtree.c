@@ -3,13 +3,14 @@
 
 #include "base/rmtree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/sys.h"
 
 /* The way back up. */
 struct level {
@@ -47,30 +48,24 @@ static int enter(int dirfd, const char *name)
  * nothing is left. */
 static int empty(int fd, char **ret_sub)
 {
-	int copy = open_dir(fd, ".");
-	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-	struct dirent *entry;
-	int rc = dir ? 0 : (copy < 0 ? copy : -errno);
+	DIR *dir = NULL;
+	const char *name;
+	int rc = still_sys_opendir(fd, &dir);
 
 	*ret_sub = NULL;
-	if (!dir && copy >= 0)
-		close(copy);
-	while (rc == 0 && !*ret_sub && (errno = 0, entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
-			continue;
-		if (unlinkat(fd, entry->d_name, 0) == 0 || errno == ENOENT)
+	if (rc < 0)
+		return rc;
+	while ((rc = still_sys_readdir(dir, &name)) > 0) {
+		if (unlinkat(fd, name, 0) == 0 || errno == ENOENT)
 			continue;
 		/* Which of the two depends on the file system. */
 		if (errno != EISDIR && errno != EPERM)
 			rc = -errno;
-		else if (!(*ret_sub = strdup(entry->d_name)))
-			rc = -ENOMEM;
+		else
+			rc = (*ret_sub = strdup(name)) ? 0 : -ENOMEM;
+		break;
 	}
-	if (rc == 0 && !*ret_sub && dir && errno)
-		rc = -errno;
-	if (dir)
-		closedir(dir);
+	closedir(dir);
 	return rc;
 }
 

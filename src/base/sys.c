@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -178,6 +179,38 @@ int still_sys_move(
 	if (injected)
 		return -injected;
 	return renameat2(from_fd, from, to_fd, to, flags) == 0 ? 0 : -errno;
+}
+
+int still_sys_opendir(int dirfd, DIR **ret)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	int rc = dir ? 0 : -errno;
+
+	if (!dir && fd >= 0)
+		close(fd);
+	if (dir)
+		*ret = dir;
+	return rc;
+}
+
+int still_sys_readdir(DIR *dir, const char **ret_name)
+{
+	int injected = fault(STILL_SYS_READDIR);
+	const struct dirent *entry;
+
+	if (injected)
+		return -injected;
+	do {
+		/* NULL is the end, and an error. */
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry)
+			return -errno;
+	} while (strcmp(entry->d_name, ".") == 0 ||
+	    strcmp(entry->d_name, "..") == 0);
+	*ret_name = entry->d_name;
+	return 1;
 }
 
 static int64_t clock_ns(clockid_t clock)

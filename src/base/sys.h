@@ -12,6 +12,7 @@
 #ifndef STILL_BASE_SYS_H
 #define STILL_BASE_SYS_H
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ enum still_sys_call {
 	STILL_SYS_FSYNC,
 	STILL_SYS_MKDIR,
 	STILL_SYS_RENAME,
+	STILL_SYS_READDIR,
 	STILL_SYS_COUNT
 };
 
@@ -77,6 +79,14 @@ int still_sys_rename(
 /* renameat2(2) from one directory to another. 0 or -errno. */
 int still_sys_move(
     int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+
+/* What is in the directory `dirfd`, from its beginning, by a descriptor of its
+ * own: 0 or -errno. Closed with closedir(3). */
+int still_sys_opendir(int dirfd, DIR **ret);
+
+/* The next name but "." and "..", which is valid until the next call; 1, 0 at
+ * the end, or -errno. One thread at a time. */
+int still_sys_readdir(DIR *dir, const char **ret_name);
 
 /* CLOCK_REALTIME and CLOCK_MONOTONIC in nanoseconds. */
 int64_t still_sys_now_ns(void);

@@ -4,7 +4,6 @@
 #include "core/dest.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -246,24 +245,18 @@ typedef int visit_fn(struct still_dest *dest, const char *name, void *arg,
 static int for_each(struct still_dest *dest, visit_fn *visit, void *arg,
     struct still_error *err)
 {
-	int fd = openat(dest->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *entry;
-	int rc = 0;
+	DIR *dir = NULL;
+	const char *name;
+	int next = 0;
+	int rc = still_sys_opendir(dest->dirfd, &dir);
 
-	if (!dir) {
-		rc = still_error_sys(err, errno, NULL, "`%s`", dest->path);
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	while (rc == 0 && (errno = 0, entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			rc = visit(dest, entry->d_name, arg, err);
-	if (rc == 0 && errno)
-		rc = still_error_sys(err, errno, NULL, "`%s`", dest->path);
+	if (rc < 0)
+		return still_error_sys(err, -rc, NULL, "`%s`", dest->path);
+	while (rc == 0 && (next = still_sys_readdir(dir, &name)) > 0)
+		rc = visit(dest, name, arg, err);
 	closedir(dir);
+	if (next < 0)
+		rc = still_error_sys(err, -next, NULL, "`%s`", dest->path);
 	return rc;
 }
 

@@ -126,19 +126,18 @@ static int names_add(struct names *names, const char *name)
 
 static int names_read(int dirfd, struct names *ret)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *entry;
-	int rc = dir ? 0 : -errno;
+	DIR *dir = NULL;
+	const char *name;
+	int rc = still_sys_opendir(dirfd, &dir);
 
-	if (!dir && fd >= 0)
-		close(fd);
-	while (rc == 0 && dir && (entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			rc = names_add(ret, entry->d_name);
-	if (dir)
-		closedir(dir);
+	if (rc < 0)
+		return rc;
+	while ((rc = still_sys_readdir(dir, &name)) > 0) {
+		rc = names_add(ret, name);
+		if (rc < 0)
+			break;
+	}
+	closedir(dir);
 	return rc;
 }
 

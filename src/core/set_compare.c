@@ -208,7 +208,8 @@ static int read_dir(struct walk *walk, const char *dir)
 	int fd = still_sys_open_beneath(
 	    walk->set->dirfd, *dir ? dir : ".", O_RDONLY | O_DIRECTORY);
 	DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *entry;
+	const char *name;
+	int next = 0;
 	int rc = 0;
 
 	if (!stream) {
@@ -217,19 +218,13 @@ static int read_dir(struct walk *walk, const char *dir)
 			close(fd);
 		return 0;
 	}
-	errno = 0;
-	while (rc == 0 && (entry = readdir(stream))) {
-		char *path;
+	while (rc == 0 && (next = still_sys_readdir(stream, &name)) > 0) {
+		char *path = still_path_join(dir, name);
 
-		if (strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
-			continue;
-		path = still_path_join(dir, entry->d_name);
 		rc = path ? judge_entry(walk, path) : STILL_ERR_NOMEM;
-		errno = 0;
 	}
-	if (rc == 0 && errno)
-		tell_errno(walk, dir, errno);
+	if (next < 0)
+		tell_errno(walk, dir, -next);
 	closedir(stream);
 	return rc;
 }

@@ -3,7 +3,6 @@
 
 #include "core/stage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,26 +20,21 @@
 /* What is in it goes. 0 or -errno. */
 static int empty(int dirfd)
 {
-	int fd = openat(dirfd, ".", OPEN_DIR);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *entry;
-	int rc = dir ? 0 : -errno;
+	DIR *dir = NULL;
+	const char *name;
+	int rc = still_sys_opendir(dirfd, &dir);
+	int next;
 
-	if (!dir && fd >= 0)
-		close(fd);
-	while (dir && (entry = readdir(dir))) {
-		int one;
+	if (rc < 0)
+		return rc;
+	while ((next = still_sys_readdir(dir, &name)) > 0) {
+		int one = still_rmtree(dirfd, name);
 
-		if (strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
-			continue;
-		one = still_rmtree(dirfd, entry->d_name);
 		if (rc == 0)
 			rc = one;
 	}
-	if (dir)
-		closedir(dir);
-	return rc;
+	closedir(dir);
+	return rc < 0 ? rc : next;
 }
 
 /* ---- whose it is --------------------------------------------------------- */
@@ -160,8 +154,10 @@ void still_stage_end(struct still_stage *stage)
 		return;
 	if (stage->own) {
 		fchmod(stage->fd, 0700);
-		empty(stage->fd);
-		unlinkat(stage->base_fd, stage->name, AT_REMOVEDIR);
+		if (unlinkat(stage->base_fd, stage->name, AT_REMOVEDIR) != 0) {
+			empty(stage->fd);
+			unlinkat(stage->base_fd, stage->name, AT_REMOVEDIR);
+		}
 	}
 	close(stage->fd);
 	stage->fd = -1;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "base/sys.h"
 #include "core/locked.h"
 #include "core/stage.h"
 
@@ -58,34 +59,34 @@ static int alive(
  * caller. `*ret_stage`: is there a stage? 0 or -errno. */
 static int first_entry(int dirfd, char **ret_name, bool *ret_stage)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *entry;
+	DIR *dir = NULL;
 	char *first = NULL;
+	const char *name;
+	int rc = still_sys_opendir(dirfd, &dir);
 
 	*ret_stage = false;
-	if (!dir) {
-		int rc = -errno;
-
-		if (fd >= 0)
-			close(fd);
+	if (rc < 0)
 		return rc;
-	}
-	while ((entry = readdir(dir))) {
-		const char *name = entry->d_name;
-
+	while ((rc = still_sys_readdir(dir, &name)) > 0) {
 		if (strcmp(name, STILL_VACANCY_STAGE) == 0)
 			*ret_stage = true;
-		else if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-		    !still_vacancy_is_normal(name) &&
+		else if (!still_vacancy_is_normal(name) &&
 		    (!first || strcmp(name, first) < 0)) {
 			free(first);
 			first = strdup(name);
+			/* Without a name it would be taken for empty. */
+			if (!first) {
+				rc = -ENOMEM;
+				break;
+			}
 		}
 	}
 	closedir(dir);
-	*ret_name = first;
-	return 0;
+	if (rc < 0)
+		free(first);
+	else
+		*ret_name = first;
+	return rc;
 }
 
 static int not_empty(

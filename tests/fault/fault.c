@@ -4,14 +4,16 @@
  * and with --wrap for each name in tests/fault/Makemodule.am, so that the calls
  * of our own objects come here; those of libraries do not.
  *
- *	STILL_FAULT=KIND:N:HOW
- *		KIND  open, read, write, sync, name, meta, alloc, thread
+ *	STILL_FAULT=KIND:N:HOW[,KIND:N:HOW]
+ *		KIND  open, list, read, write, sync, name, meta, alloc, thread
  *		N     from 1: which of these calls
  *		HOW   an errno by its number, for that call alone; with a "+"
  *		      behind it for all from there on; "short": half of what is
  *		      to be read or written
  *	STILL_FAULT_FIRED=PATH
- *		a file that is made when it happens
+ *		a file that is made when it happens; of two, when both do
+ *
+ * Of two wishes, each counts the calls of its own kind from the beginning.
  *
  * Threads: any; calls are counted over all of them.
  */
@@ -36,6 +38,7 @@
 
 enum kind {
 	OPEN,
+	LIST,
 	READ,
 	WRITE,
 	SYNC,
@@ -47,32 +50,53 @@ enum kind {
 };
 
 static const char *const kinds[N_KINDS] = {
-    "open", "read", "write", "sync", "name", "meta", "alloc", "thread"};
+    "open", "list", "read", "write", "sync", "name", "meta", "alloc", "thread"};
 
-static enum kind wanted = N_KINDS;
-static unsigned long wanted_n;
-static int wanted_errno; /* 0: short */
-static int for_ever;
-static atomic_ulong n_calls;
-/* Shared with children, which may be kept from making files. */
+#define MAX_WISHES 2
+
+static struct wish {
+	enum kind kind;
+	unsigned long n;
+	int sys_errno; /* 0: short */
+	int for_ever;
+	atomic_ulong n_calls;
+} wishes[MAX_WISHES];
+
+static int n_wishes;
+/* For each wish whether it has come true. Shared with children, which may be kept
+ * from making files. */
 static atomic_int *happened;
 
-__attribute__((constructor)) static void read_wish(void)
+static int read_wish(const char *text, struct wish *ret)
 {
-	const char *text = getenv("STILL_FAULT");
 	char kind[16];
 	char how[16];
 
-	if (!text ||
-	    sscanf(text, "%15[a-z]:%lu:%15s", kind, &wanted_n, how) != 3)
-		return;
+	ret->kind = N_KINDS;
+	if (sscanf(text, "%15[a-z]:%lu:%15[^,]", kind, &ret->n, how) != 3)
+		return 0;
 	for (int i = 0; i < N_KINDS; i++)
 		if (strcmp(kinds[i], kind) == 0)
-			wanted = (enum kind) i;
-	wanted_errno = strcmp(how, "short") == 0 ? 0 : atoi(how);
-	for_ever = strchr(how, '+') != NULL;
-	happened = mmap(NULL, sizeof(*happened), PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+			ret->kind = (enum kind) i;
+	ret->sys_errno = strcmp(how, "short") == 0 ? 0 : atoi(how);
+	ret->for_ever = strchr(how, '+') != NULL;
+	return ret->kind != N_KINDS;
+}
+
+__attribute__((constructor)) static void read_wishes(void)
+{
+	const char *text = getenv("STILL_FAULT");
+
+	if (!text)
+		return;
+	while (text && n_wishes < MAX_WISHES) {
+		if (!read_wish(text, &wishes[n_wishes++]))
+			abort();
+		text = strchr(text, ',');
+		text = text ? text + 1 : NULL;
+	}
+	happened = mmap(NULL, MAX_WISHES * sizeof(*happened),
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (happened == MAP_FAILED)
 		abort();
 }
@@ -86,6 +110,9 @@ static void tell(void)
 	const char *path = getenv("STILL_FAULT_FIRED");
 	long fd;
 
+	for (int i = 0; i < n_wishes; i++)
+		if (!atomic_load(&happened[i]))
+			return;
 	if (!path)
 		return;
 	fd = __real_syscall(
@@ -96,46 +123,57 @@ static void tell(void)
 
 __attribute__((destructor)) static void tell_of_children(void)
 {
-	if (happened && atomic_load(happened))
+	if (n_wishes)
 		tell();
 }
 
-static int is_due(enum kind kind)
+/* The wish that this call makes true, or NULL. */
+static const struct wish *due(enum kind kind)
 {
-	unsigned long n;
-	int due;
+	const struct wish *found = NULL;
 
-	if (kind != wanted)
-		return 0;
-	n = atomic_fetch_add(&n_calls, 1) + 1;
-	due = n == wanted_n || (for_ever && n > wanted_n);
-	if (due) {
+	for (int i = 0; i < n_wishes; i++) {
+		struct wish *wish = &wishes[i];
+		unsigned long n;
+
+		if (kind != wish->kind)
+			continue;
+		n = atomic_fetch_add(&wish->n_calls, 1) + 1;
+		if (n != wish->n && (!wish->for_ever || n < wish->n))
+			continue;
+		found = wish;
+		atomic_store(&happened[i], 1);
+	}
+	if (found) {
 		int saved = errno;
 
-		atomic_store(happened, 1);
 		tell();
 		errno = saved;
 	}
-	return due;
+	return found;
 }
 
 /* 1: it fails, with errno set. */
 static int fails(enum kind kind)
 {
-	if (!is_due(kind))
+	const struct wish *wish = due(kind);
+
+	if (!wish)
 		return 0;
-	errno = wanted_errno;
+	errno = wish->sys_errno;
 	return 1;
 }
 
 /* For what may be short: -1 fails, 0 as it is, 1 the half of it. */
 static int shortens(enum kind kind)
 {
-	if (!is_due(kind))
+	const struct wish *wish = due(kind);
+
+	if (!wish)
 		return 0;
-	if (wanted_errno == 0)
+	if (wish->sys_errno == 0)
 		return 1;
-	errno = wanted_errno;
+	errno = wish->sys_errno;
 	return -1;
 }
 
@@ -192,6 +230,14 @@ FILE *__wrap_fopen(const char *path, const char *mode)
 DIR *__wrap_fdopendir(int fd)
 {
 	return fails(OPEN) ? NULL : __real_fdopendir(fd);
+}
+
+struct dirent *__real_readdir(DIR *dir);
+struct dirent *__wrap_readdir(DIR *dir);
+
+struct dirent *__wrap_readdir(DIR *dir)
+{
+	return fails(LIST) ? NULL : __real_readdir(dir);
 }
 
 static enum kind kind_of_syscall(long number)

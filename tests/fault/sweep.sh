@@ -132,6 +132,7 @@ sweep() {
 declare -A count
 for verb in backup verify damaged restore; do
 	sweep $verb open $EIO $EMFILE $EMFILE+
+	sweep $verb list $EIO $EIO+
 	sweep $verb read $EIO $EIO+ short
 	sweep $verb alloc $ENOMEM $ENOMEM+
 	sweep $verb meta $EIO $EIO+
@@ -144,3 +145,36 @@ for verb in backup restore; do
 	sweep $verb name $EIO $ENOSPC+
 	ok "$verb, that writes: ${count[$verb]} failing calls"
 done
+
+# Two of them: a sync, and a name. Where the exchange cannot be taken back either,
+# both sets are there, and both are whole.
+pairs=0 both=0
+pair_judge() {
+	local last
+	backup_judge "$1"
+	pairs=$((pairs + 1))
+	case $status in
+	0 | 3) return ;;
+	esac
+	! cmp -s "$sets/full/backup.json" "$first/full/backup.json" || return
+	both=$((both + 1))
+	last=$(echo "$sets"/.new-*)
+	cmp -s "$last/backup.json" "$first/full/backup.json" ||
+		fail "$1: exit $status, and the last set is gone"
+	"$STILLCTL" verify --quiet "$last" >"$tmp/log.out" 2>&1 ||
+		fail "$1: exit $status, and the last set is not whole"
+}
+sync=0
+while :; do
+	sync=$((sync + 1))
+	backup_run "sync:$sync:$EIO"
+	[ -n "$fired" ] || break
+	backup_reset
+	for name in 1 2 3 4; do
+		backup_run "sync:$sync:$EIO,name:$name:$EIO"
+		[ -z "$fired" ] || pair_judge "backup with sync $sync, name $name"
+		backup_reset
+	done
+done
+[ "$both" -gt 0 ] || fail "no exchange that could not be taken back"
+ok "backup: $pairs pairs of failing calls, $both of them in the exchange"

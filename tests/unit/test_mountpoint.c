@@ -9,10 +9,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/sys.h"
 #include "fs/mountinfo.h"
 #include "fs/mountpoint.h"
 #include "tests/unit/scratch.h"
@@ -92,6 +94,29 @@ static void empty_directory(void **state)
 	assert_int_equal(symlink("mnt", scratch_path(dir, "link")), 0);
 	accepted(scratch_path(dir, "link"), scratch_path(dir, "source"), false,
 	    scratch_path(dir, "mnt"));
+}
+
+static int no_names(enum still_sys_call call)
+{
+	return call == STILL_SYS_READDIR ? EIO : 0;
+}
+
+/* What cannot be read is not empty. */
+static void unreadable(void **state)
+{
+	const char *dir = *state;
+	struct still_error err = STILL_ERROR_INIT;
+	char *path = NULL;
+
+	still_sys_fault = no_names;
+	assert_int_equal(
+	    fs_mountpoint_prepare(scratch_path(dir, "mnt"),
+		scratch_path(dir, "source"), state_dir, false, &path, &err),
+	    STILL_ERR_IO);
+	still_sys_fault = NULL;
+	assert_null(path);
+	assert_non_null(strstr(still_error_msg(&err), "Input/output error"));
+	still_error_clear(&err);
 }
 
 /* A name that begins alike is no overlap. */
@@ -183,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(empty_directory),
+	    TEST(unreadable),
 	    TEST(neighbours),
 	    TEST(overlap),
 	    TEST(not_empty),

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mounts: where a directory lies among what is mounted, as this process sees it
+ * (/proc/self/mountinfo, see proc(5)). Two paths that have nothing in common may
+ * stand for the same directory; here they are told apart.
+ *
+ * Every call reads the table anew. Any thread.
+ */
+#ifndef STILL_BASE_MOUNTS_H
+#define STILL_BASE_MOUNTS_H
+
+#include <stdbool.h>
+
+/* Is something mounted below the directory `fd`, at any depth? False, too, when
+ * that cannot be found out. */
+bool still_mounts_below(int fd);
+
+#endif

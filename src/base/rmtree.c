@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mounts.h"
 #include "base/sys.h"
 
 /* The way back up. */
@@ -26,22 +27,24 @@ struct walk {
 	size_t capacity;
 };
 
-static int open_dir(int dirfd, const char *name)
+static int open_parent(int dirfd)
 {
-	int fd = openat(dirfd, name,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd = openat(dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
 
-/* What was copied from a directory that is read-only is one, too. */
 static int enter(int dirfd, const char *name)
 {
-	int fd = open_dir(dirfd, name);
+	int fd = still_sys_enter(dirfd, name);
 
-	if (fd >= 0)
-		fchmod(fd, S_IRWXU);
-	return fd;
+	return fd == -EXDEV ? -EBUSY : fd;
+}
+
+/* What was copied from a directory that is read-only is one, too. */
+static void unprotect(int fd)
+{
+	fchmod(fd, S_IRWXU);
 }
 
 /* Remove what is no directory; `*ret_sub` is the first that is one, or NULL when
@@ -93,6 +96,7 @@ static int go_down(struct walk *walk, char *name)
 		return fd == -ENOTDIR || fd == -ELOOP ? -EPERM : fd;
 	}
 	levels[walk->n++] = (struct level){name, st.st_dev, st.st_ino};
+	unprotect(fd);
 	close(walk->fd);
 	walk->fd = fd;
 	return 0;
@@ -103,7 +107,7 @@ static int go_down(struct walk *walk, char *name)
 static int go_up(struct walk *walk)
 {
 	const struct level *level = &walk->levels[walk->n - 1];
-	int fd = open_dir(walk->fd, "..");
+	int fd = open_parent(walk->fd);
 	struct stat st;
 	int rc = 0;
 
@@ -155,6 +159,12 @@ int still_rmtree(int dirfd, const char *name)
 	walk.fd = enter(dirfd, name);
 	if (walk.fd < 0)
 		return walk.fd;
+	/* Each step keeps out of mounts; this is to leave all of it as it is. */
+	if (still_mounts_below(walk.fd)) {
+		close(walk.fd);
+		return -EBUSY;
+	}
+	unprotect(walk.fd);
 	rc = clear(&walk);
 	while (walk.n > 0)
 		free(walk.levels[--walk.n].name);

@@ -26,24 +26,16 @@ int still_sys_open_beneath(int dirfd, const char *path, int flags)
 	return still_sys_create_beneath(dirfd, path, flags, 0);
 }
 
-int still_sys_create_beneath(
-    int dirfd, const char *path, int flags, mode_t mode)
+static int open_how(int dirfd, const char *path, const struct open_how *how)
 {
-	struct open_how how = {
-	    .flags = (uint64_t) (flags | O_CLOEXEC),
-	    .mode = mode,
-	    .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
 	int injected = fault(STILL_SYS_OPEN);
 	int tries = 0;
 	long fd;
 
 	if (injected)
 		return -injected;
-	if (path[0] != '/')
-		how.resolve |= RESOLVE_BENEATH;
 	for (;;) {
-		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+		fd = syscall(SYS_openat2, dirfd, path, how, sizeof(*how));
 		if (fd >= 0)
 			return (int) fd;
 		/* EAGAIN: a rename raced with the walk, or somebody holds a
@@ -53,6 +45,31 @@ int still_sys_create_beneath(
 		if (errno == EAGAIN)
 			still_sys_sleep_ns(5 * 1000 * 1000);
 	}
+}
+
+int still_sys_create_beneath(
+    int dirfd, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = {
+	    .flags = (uint64_t) (flags | O_CLOEXEC),
+	    .mode = mode,
+	    .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+
+	if (path[0] != '/')
+		how.resolve |= RESOLVE_BENEATH;
+	return open_how(dirfd, path, &how);
+}
+
+int still_sys_enter(int dirfd, const char *name)
+{
+	struct open_how how = {
+	    .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK |
+		O_CLOEXEC,
+	    .resolve = RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+
+	return open_how(dirfd, name, &how);
 }
 
 int still_sys_fstat(int fd, struct stat *ret_st)

@@ -45,6 +45,10 @@ int still_sys_open_beneath(int dirfd, const char *path, int flags);
 int still_sys_create_beneath(
     int dirfd, const char *path, int flags, mode_t mode);
 
+/* Open the directory `name` in `dirfd`, which is no symbolic link and nothing that
+ * is mounted there: for that -EXDEV. Returns a descriptor or -errno. */
+int still_sys_enter(int dirfd, const char *name);
+
 /* fstat(2); 0 or -errno. */
 int still_sys_fstat(int fd, struct stat *ret_st);
 

@@ -333,6 +333,10 @@ static int remove_leftover(struct still_dest *dest, const char *name, void *arg,
 	if (!is_leftover(dest->dirfd, name))
 		return 0;
 	rc = still_rmtree(dest->dirfd, name);
+	if (rc == -EBUSY)
+		return still_error_set(err, STILL_ERR_BUSY, EBUSY,
+		    "It is what a backup left; unmount what is in it.",
+		    "`%s/%s`: something is mounted in it", dest->path, name);
 	if (rc < 0)
 		return still_error_sys(err, -rc,
 		    "It is what a backup that was killed left; remove it.",
@@ -539,6 +543,11 @@ int still_dest_clear(struct still_dest *dest, struct still_error *err)
 	if (!dest->new_name[0])
 		return 0;
 	rc = still_rmtree(dest->dirfd, name);
+	if (rc == -EBUSY)
+		return still_error_set(err, STILL_ERR_BUSY, EBUSY,
+		    "Unmount that. The next backup removes it.",
+		    "`%s/%s`: could not be removed: something is mounted in it",
+		    dest->path, name);
 	if (rc == 0)
 		rc = still_sys_fsync(dest->dirfd);
 	if (rc < 0)

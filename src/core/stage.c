@@ -11,20 +11,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mounts.h"
 #include "base/rmtree.h"
 #include "base/sys.h"
 
 #define TRIES 20
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-/* What is in it goes. 0 or -errno. */
+/* What is in it goes. 0 or -errno; -EBUSY, and all is there, when something is
+ * mounted in it. */
 static int empty(int dirfd)
 {
 	DIR *dir = NULL;
 	const char *name;
-	int rc = still_sys_opendir(dirfd, &dir);
+	int rc;
 	int next;
 
+	if (still_mounts_below(dirfd))
+		return -EBUSY;
+	rc = still_sys_opendir(dirfd, &dir);
 	if (rc < 0)
 		return rc;
 	while ((next = still_sys_readdir(dir, &name)) > 0) {
@@ -76,11 +81,11 @@ static int busy(
 static int take(struct still_stage *stage)
 {
 	struct stat st;
-	int fd = openat(stage->base_fd, stage->name, OPEN_DIR);
+	int fd = still_sys_enter(stage->base_fd, stage->name);
 	int rc = 0;
 
 	if (fd < 0)
-		return errno == ENOENT ? -EAGAIN : -errno;
+		return fd == -ENOENT ? -EAGAIN : fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0)
 		rc = -errno;
 	else if (!is_named(stage->base_fd, stage->name, fd))
@@ -106,18 +111,23 @@ static int begin(
 	int rc = -EAGAIN;
 
 	for (int i = 0; i < TRIES && rc == -EAGAIN && !taken; i++) {
+		bool made;
+
 		rc = still_sys_mkdir(stage->base_fd, stage->name, 0700);
 		if (rc < 0 && rc != -EEXIST)
 			return still_error_sys(
 			    err, -rc, NULL, "`%s/%s`", where, stage->name);
+		made = rc == 0;
 		rc = take(stage);
+		if (rc < 0 && rc != -EAGAIN && made)
+			unlinkat(stage->base_fd, stage->name, AT_REMOVEDIR);
 		/* EAGAIN is EWOULDBLOCK. */
 		taken = rc == -EAGAIN &&
 		    still_stage_is_taken(stage->base_fd, stage->name);
 	}
 	if (rc == -EAGAIN)
 		return busy(stage, where, err);
-	if (rc == -EEXIST || rc == -ENOTDIR || rc == -ELOOP)
+	if (rc == -EEXIST || rc == -ENOTDIR || rc == -ELOOP || rc == -EXDEV)
 		return still_error_set(err, STILL_ERR_INVALID, -rc,
 		    "Remove it, and restore again.",
 		    "`%s/%s`: is not ours, and has the name in which a "
@@ -127,6 +137,11 @@ static int begin(
 		return still_error_sys(
 		    err, -rc, NULL, "`%s/%s`", where, stage->name);
 	rc = empty(stage->fd);
+	if (rc == -EBUSY)
+		return still_error_set(err, STILL_ERR_BUSY, EBUSY,
+		    "It is what a restore that was killed left; unmount what "
+		    "is in it.",
+		    "`%s/%s`: something is mounted in it", where, stage->name);
 	if (rc < 0)
 		return still_error_sys(err, -rc,
 		    "Remove it, and restore again.", "`%s/%s`", where,

@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <sched.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 
 #include "base/rmtree.h"
 #include "base/sys.h"
@@ -100,6 +102,15 @@ static unsigned count(struct fixture *f)
 		n++;
 	closedir(dir);
 	return n - 2;
+}
+
+static void removed(struct fixture *f, const char *dir, const char *name)
+{
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	(void) f;
+	assert_int_equal(still_rmtree(dirfd, name), 0);
+	close(dirfd);
 }
 
 static bool is_there(struct fixture *f, const char *name)
@@ -465,7 +476,7 @@ static void place_again(void **state)
 		put_set(f, "full", "last");
 		place_over(f, in_turn, true);
 		place_over(f, in_turn, false);
-		still_rmtree(AT_FDCWD, scratch_path(f->dest, "full"));
+		removed(f, f->dest, "full");
 	}
 }
 
@@ -498,7 +509,7 @@ static bool place_with_fault(struct fixture *f, enum still_sys_call call,
 	if (rc < 0 && had)
 		holds(f, "last");
 	assert_int_equal(count(f), rc == 0 || had);
-	still_rmtree(AT_FDCWD, scratch_path(f->dest, "full"));
+	removed(f, f->dest, "full");
 	return rc < 0;
 }
 
@@ -588,7 +599,7 @@ static void place_with_pair(struct fixture *f, bool in_turn, bool back)
 	still_dest_close(&dest);
 	holds(f, holds_at(f, "full", "new") ? "new" : "last");
 	assert_int_equal(count(f), 1);
-	still_rmtree(AT_FDCWD, scratch_path(f->dest, "full"));
+	removed(f, f->dest, "full");
 }
 
 static void place_fails_twice(void **state)
@@ -643,11 +654,182 @@ static void deep(void **state)
 		fd = next;
 	}
 	close(fd);
-	assert_int_equal(still_rmtree(AT_FDCWD, f->dest), 0);
+	removed(f, f->dir, "dest");
 	assert_int_equal(access(f->dest, F_OK), -1);
 	assert_int_equal(access(f->dir, F_OK), 0);
-	assert_int_equal(still_rmtree(AT_FDCWD, f->dest), 0);
+	removed(f, f->dir, "dest");
 	mkdir(f->dest, 0700);
+}
+
+/* A tree of ours in which something is mounted, from the same file system. */
+struct mounted {
+	const char *at; /* below DEST */
+	bool is_file;
+};
+
+static const struct mounted mounted[] = {
+    {"full/m", false},
+    {"full/data/sub/m", false},
+    {"full/data/sub/f", true},
+    {"full", false},
+};
+
+static void alone(void)
+{
+	if (unshare(CLONE_NEWNS) != 0)
+		skip();
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+}
+
+static void put_precious(struct fixture *f)
+{
+	assert_int_equal(mkdir(scratch_path(f->dir, "precious"), 0755), 0);
+	assert_int_equal(mkdir(scratch_path(f->dir, "precious/data"), 0755), 0);
+	assert_int_equal(
+	    scratch_write(scratch_path(f->dir, "precious/file"), "x", 1), 0);
+	/* So that it looks like a set where it is one. */
+	assert_int_equal(
+	    scratch_write(scratch_path(f->dir, "precious/backup.json"), "x", 1),
+	    0);
+}
+
+static void precious_is_whole(struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(stat(scratch_path(f->dir, "precious"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0755);
+	assert_int_equal(
+	    access(scratch_path(f->dir, "precious/file"), F_OK), 0);
+	assert_int_equal(
+	    access(scratch_path(f->dir, "precious/data"), F_OK), 0);
+	assert_int_equal(
+	    access(scratch_path(f->dir, "precious/backup.json"), F_OK), 0);
+}
+
+/* So many that what is mounted among them is hardly met first. */
+#define BESIDE 32
+
+static const char *beside(struct fixture *f, const char *name, int n)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/%d", name, n);
+	return scratch_path(f->dest, path);
+}
+
+static void put_beside(struct fixture *f, const struct mounted *m)
+{
+	char *dir = strndup(m->at, (size_t) (strrchr(m->at, '/') - m->at));
+
+	for (int i = 0; i < BESIDE; i++)
+		assert_int_equal(scratch_write(beside(f, dir, i), "x", 1), 0);
+	free(dir);
+}
+
+static void are_beside(struct fixture *f, const struct mounted *m)
+{
+	char dir[64];
+
+	snprintf(dir, sizeof(dir), ".new-" ID "%.*s",
+	    (int) (strrchr(m->at, '/') - m->at) - 4, m->at + 4);
+	for (int i = 0; i < BESIDE; i++)
+		assert_int_equal(access(beside(f, dir, i), F_OK), 0);
+}
+
+static void mount_it(struct fixture *f, const struct mounted *m)
+{
+	char *at = strdup(scratch_path(f->dest, m->at));
+
+	put_set(f, "full", "last");
+	chmod(scratch_path(f->dest, "full/data"), 0700);
+	assert_int_equal(
+	    mkdir(scratch_path(f->dest, "full/data/sub"), 0700), 0);
+	if (strchr(m->at, '/'))
+		put_beside(f, m);
+	if (m->is_file)
+		assert_int_equal(scratch_write(at, "", 0), 0);
+	else
+		assert_true(mkdir(at, 0700) == 0 || errno == EEXIST);
+	assert_int_equal(mount(scratch_path(f->dir,
+				   m->is_file ? "precious/file" : "precious"),
+			     at, NULL, MS_BIND, NULL),
+	    0);
+	free(at);
+}
+
+/* The last set is moved aside, with what is mounted in it, and stays. */
+static void mount_in_the_last(struct fixture *f, const struct mounted *m)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_dest dest;
+
+	opened(f, &dest);
+	made(f, &dest);
+	assert_int_equal(still_dest_place(&dest, NULL), 0);
+	assert_int_equal(still_dest_clear(&dest, &err), STILL_ERR_BUSY);
+	assert_non_null(
+	    strstr(still_error_msg(&err), "something is mounted in it"));
+	still_error_clear(&err);
+	still_dest_close(&dest);
+	holds(f, "new");
+	/* Nothing of it has gone. */
+	assert_true(holds_at(f, ".new-" ID, "last"));
+	are_beside(f, m);
+	refused(f, f->dest, NULL, false, STILL_ERR_BUSY, EBUSY,
+	    ".new-" ID "`: something is mounted in it");
+	assert_true(holds_at(f, ".new-" ID, "last"));
+	are_beside(f, m);
+}
+
+/* It cannot be renamed. */
+static void mount_on_the_last(struct fixture *f)
+{
+	struct still_dest dest;
+
+	opened(f, &dest);
+	made(f, &dest);
+	assert_true(still_dest_place(&dest, NULL) < 0);
+	assert_int_equal(still_dest_clear(&dest, NULL), 0);
+	still_dest_close(&dest);
+}
+
+static void mounts(void **state)
+{
+	struct fixture *f = *state;
+	struct still_dest dest;
+
+	alone();
+	put_precious(f);
+	for (size_t i = 0; i < sizeof(mounted) / sizeof(mounted[0]); i++) {
+		bool top = strcmp(mounted[i].at, "full") == 0;
+		char at[PATH_MAX];
+
+		mount_it(f, &mounted[i]);
+		snprintf(at, sizeof(at), "%s/%s%s", f->dest,
+		    top ? "full" : ".new-" ID, mounted[i].at + 4);
+		if (top)
+			mount_on_the_last(f);
+		else
+			mount_in_the_last(f, &mounted[i]);
+		precious_is_whole(f);
+		assert_int_equal(umount2(at, MNT_DETACH), 0);
+		opened(f, &dest);
+		still_dest_close(&dest);
+		assert_int_equal(count(f), 1);
+		removed(f, f->dest, "full");
+	}
+	/* On a leftover. */
+	mkdir(scratch_path(f->dest, ".old-" OLD_ID), 0700);
+	assert_int_equal(
+	    mount(scratch_path(f->dir, "precious"),
+		scratch_path(f->dest, ".old-" OLD_ID), NULL, MS_BIND, NULL),
+	    0);
+	put_set(f, "full", "last");
+	refused(f, f->dest, NULL, false, STILL_ERR_BUSY, EBUSY,
+	    "something is mounted in it");
+	precious_is_whole(f);
+	umount2(scratch_path(f->dest, ".old-" OLD_ID), MNT_DETACH);
 }
 
 int main(void)
@@ -670,6 +852,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(place_fails_twice, setup, teardown),
 	    cmocka_unit_test_setup_teardown(no_name, setup, teardown),
 	    cmocka_unit_test_setup_teardown(deep, setup, teardown),
+	    cmocka_unit_test_setup_teardown(mounts, setup, teardown),
 	};
 
 	scratch_watchdog();

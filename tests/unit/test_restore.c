@@ -6,12 +6,14 @@
 #include "config.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -667,6 +669,45 @@ static void a_stage_that_is_none(void **state)
 	    "restore works");
 }
 
+/* What was left is removed, but not what is mounted in it, or in its place. */
+static void a_stage_with_a_mount(void **state)
+{
+	static const char *const places[] = {
+	    "dest/.restoring/a/m", "dest/.restoring"};
+	struct fixture *f = *state;
+
+	if (unshare(CLONE_NEWNS) != 0)
+		skip();
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	make_dest(f);
+	assert_int_equal(mkdir(scratch_path(f->dir, "precious"), 0755), 0);
+	assert_int_equal(
+	    scratch_write(scratch_path(f->dir, "precious/file"), "x", 1), 0);
+	assert_int_equal(mkdir(scratch_path(f->dest, ".restoring"), 0700), 0);
+	assert_int_equal(mkdir(scratch_path(f->dest, ".restoring/a"), 0700), 0);
+	assert_int_equal(
+	    mkdir(scratch_path(f->dest, ".restoring/a/m"), 0700), 0);
+	for (size_t i = 0; i < 2; i++) {
+		const char *at = scratch_path(f->dir, places[i]);
+
+		assert_int_equal(mount(scratch_path(f->dir, "precious"), at,
+				     NULL, MS_BIND, NULL),
+		    0);
+		refused(f, i ? STILL_ERR_INVALID : STILL_ERR_BUSY, NULL,
+		    f->dest,
+		    i ? "`@/dest/.restoring`: is not ours, and has the name in which a restore works"
+		      : "`@/dest/.restoring`: something is mounted in it");
+		assert_int_equal(
+		    access(scratch_path(f->dir, "precious/file"), F_OK), 0);
+		assert_int_equal(
+		    umount2(scratch_path(f->dir, places[i]), MNT_DETACH), 0);
+		assert_int_equal(
+		    access(scratch_path(f->dest, ".restoring/a/m"), F_OK), 0);
+	}
+	assert_int_equal(restore(f), 0);
+	assert_same(f, "");
+}
+
 /* ---- failures ------------------------------------------------------------ */
 
 static void stopped(void **state)
@@ -859,9 +900,10 @@ static void check_next(
 }
 
 /* Dies at each call; `n_whole` entries are all. How often only a part of them had
- * got their names. */
-static unsigned die_everywhere(
-    struct fixture *f, const char *database, unsigned n_whole)
+ * got their names. What a dead one left is cleared away before the next one,
+ * or, one time in eight excepted, left for that. */
+static unsigned die_in_turn(
+    struct fixture *f, const char *database, unsigned n_whole, bool cleared)
 {
 	unsigned n_nothing = 0;
 	unsigned n_part = 0;
@@ -883,13 +925,22 @@ static unsigned die_everywhere(
 				    "a restore was killed while it gave"));
 			empty_dest(f);
 		}
-		/* What the dead one left is in nobody's way: mostly the next
-		 * one's that dies. */
-		if (n % 8 == 0)
+		if (cleared || n % 8 == 0)
 			check_next(f, database, n_whole);
 	}
 	assert_true(n_nothing > 20);
 	return n_part;
+}
+
+/* To clear away takes calls, too, so that only where nothing is left each n is
+ * another instant. */
+static unsigned die_everywhere(
+    struct fixture *f, const char *database, unsigned n_whole)
+{
+	die_in_turn(f, database, n_whole, false);
+	/* The last one did not die. */
+	empty_dest(f);
+	return die_in_turn(f, database, n_whole, true);
 }
 
 static void each_death_beside(void **state)
@@ -953,6 +1004,7 @@ int main(void)
 	    TEST(two_at_once),
 	    TEST(two_at_once_within),
 	    TEST(a_stage_that_is_none),
+	    TEST(a_stage_with_a_mount),
 	    TEST(stopped),
 	    TEST(each_failure_beside),
 	    TEST(each_failure_within),

@@ -3,10 +3,13 @@
 
 #include "base/mounts.h"
 
+#include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/path.h"
@@ -107,6 +110,99 @@ bool still_mounts_below(int fd)
 	while (!found && next(&mount))
 		found = strcmp(mount.point, path) != 0 &&
 		    still_path_is_in(mount.point, path);
+	table_close(&mount);
+	return found;
+}
+
+/* ---- by another path ----------------------------------------------------- */
+
+/* What a directory is of its file system, wherever that is mounted. */
+struct place {
+	char device[32];
+	char path[PATH_MAX]; /* from the file system's root */
+};
+
+/* What follows `dir` in `path`, which lies in it: "" or "/...". */
+static const char *rest_of(const char *path, const char *dir)
+{
+	return strcmp(dir, "/") == 0 ? path : path + strlen(dir);
+}
+
+/* `dir` and what follows it; false when that is too long. */
+static bool append(const char *dir, const char *rest, char ret[PATH_MAX])
+{
+	int len = snprintf(
+	    ret, PATH_MAX, "%s%s", strcmp(dir, "/") == 0 ? "" : dir, rest);
+
+	if (len == 0)
+		snprintf(ret, PATH_MAX, "/");
+	return len < PATH_MAX;
+}
+
+static bool place_of(const char *path, struct place *ret)
+{
+	struct mount mount;
+	struct statx stx;
+	bool found = false;
+
+	if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		STATX_MNT_ID, &stx) != 0 ||
+	    !(stx.stx_mask & STATX_MNT_ID))
+		return false;
+	mount = table_open();
+	while (!found && next(&mount))
+		found = (uint64_t) mount.id == stx.stx_mnt_id;
+	if (found)
+		found = still_path_is_in(path, mount.point) &&
+		    append(mount.root, rest_of(path, mount.point), ret->path) &&
+		    snprintf(ret->device, sizeof(ret->device), "%s",
+			mount.device) < (int) sizeof(ret->device);
+	table_close(&mount);
+	return found;
+}
+
+/* The table says where to look; only what is found there proves it. Some file
+ * systems (NFS) say "/" of every part that is mounted, and one mount may hide
+ * another. */
+static bool is_same(const char *one, const char *other)
+{
+	struct stat a;
+	struct stat b;
+
+	return stat(one, &a) == 0 && stat(other, &b) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Is `path`, which is `place`, what `part` of the same file system shows at its
+ * place below `dir`? */
+static bool shows(const char *dir, const char *part, const char *path,
+    const struct place *place)
+{
+	char alias[PATH_MAX];
+
+	return still_path_is_in(place->path, part) &&
+	    append(dir, rest_of(place->path, part), alias) &&
+	    is_same(alias, path);
+}
+
+bool still_mounts_is_in(const char *path, const char *dir)
+{
+	struct place inner;
+	struct place outer;
+	struct mount mount;
+	bool found;
+
+	if (still_path_is_in(path, dir))
+		return true;
+	if (!place_of(path, &inner) || !place_of(dir, &outer))
+		return false;
+	found = strcmp(inner.device, outer.device) == 0 &&
+	    shows(dir, outer.path, path, &inner);
+	mount = table_open();
+	while (!found && next(&mount))
+		found = still_path_is_in(mount.point, dir) &&
+		    strcmp(inner.device, mount.device) == 0 &&
+		    shows(mount.point, mount.root, path, &inner);
 	table_close(&mount);
 	return found;
 }

@@ -15,4 +15,9 @@
  * that cannot be found out. */
 bool still_mounts_below(int fd);
 
+/* Is the directory `path` the same as `dir`, or does it lie in it, by its own
+ * path or by way of what is mounted somewhere? Both absolute and resolved. False,
+ * too, when that cannot be found out. */
+bool still_mounts_is_in(const char *path, const char *dir);
+
 #endif

@@ -16,6 +16,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/mounts.h"
 #include "base/path.h"
 #include "base/rmtree.h"
 #include "base/sys.h"
@@ -83,8 +84,35 @@ static int resolve(const char *path, bool create, struct still_dest *dest,
 	    "`%s`", path);
 }
 
-static int check_source(
-    const struct still_dest *dest, const char *source, struct still_error *err)
+/* The same directory by another path: what is to be made lies where its parent
+ * does. */
+static int check_mounts(const struct still_dest *dest, const char *source,
+    bool missing, const char *hint, struct still_error *err)
+{
+	char *parent = strdup(dest->path);
+	char *slash = parent ? strrchr(parent, '/') : NULL;
+	bool within;
+
+	if (!slash) {
+		free(parent);
+		return still_error_nomem(err);
+	}
+	slash[slash == parent] = '\0';
+	within = still_mounts_is_in(missing ? parent : dest->path, source);
+	free(parent);
+	if (within)
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "`%s`: lies in the source `%s`, by way of a mount",
+		    dest->path, source);
+	if (!missing && still_mounts_is_in(source, dest->path))
+		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
+		    "`%s`: the source `%s` lies in it, by way of a mount",
+		    dest->path, source);
+	return 0;
+}
+
+static int check_source(const struct still_dest *dest, const char *source,
+    bool missing, struct still_error *err)
 {
 	static const char hint[] =
 	    "Choose another directory, best on another disk.";
@@ -95,7 +123,7 @@ static int check_source(
 	if (source && still_path_is_in(source, dest->path))
 		return still_error_set(err, STILL_ERR_INVALID, 0, hint,
 		    "`%s`: the source `%s` lies in it", dest->path, source);
-	return 0;
+	return source ? check_mounts(dest, source, missing, hint, err) : 0;
 }
 
 static int make(struct still_dest *dest, struct still_error *err)
@@ -395,7 +423,7 @@ int still_dest_open(const char *path, const char *source, bool create,
 	*ret = (struct still_dest){.dirfd = -1};
 	rc = resolve(path, create, ret, &missing, err);
 	if (rc == 0)
-		rc = check_source(ret, source, err);
+		rc = check_source(ret, source, missing, err);
 	if (rc == 0 && missing)
 		rc = make(ret, err);
 	if (rc == 0)

@@ -832,6 +832,99 @@ static void mounts(void **state)
 	umount2(scratch_path(f->dest, ".old-" OLD_ID), MNT_DETACH);
 }
 
+/* ---- the same directory by another path ---------------------------------- */
+
+static void bind(const char *from, const char *to)
+{
+	assert_int_equal(mount(from, to, NULL, MS_BIND, NULL), 0);
+}
+
+static void unbind(const char *at)
+{
+	assert_int_equal(umount2(at, MNT_DETACH), 0);
+}
+
+struct by_mount {
+	const char *from; /* is bound to dest */
+	const char *dest; /* at DEST */
+	const char *source;
+	const char *words; /* NULL: it is a place of its own */
+	bool missing;      /* so that it would be made */
+};
+
+static const struct by_mount by_mounts[] = {
+    {"src", "", "src", "lies in the source", false},
+    {"src", "/sub", "src", "lies in the source", false},
+    {"src", "/sub/new", "src", "lies in the source", true},
+    {"src/sub", "", "src", "lies in the source", false},
+    {"src/sub", "/new", "src", "lies in the source", true},
+    {"src/other", "", "src", "lies in the source", false},
+    {"src/other", "/disk", "src", "lies in the source", false},
+    {"over", "", "over/src", "lies in it", false},
+    {"src2", "/sub", "src", NULL, false},
+    {"over", "/free", "over/src", NULL, false},
+    /* Something else is mounted upon it in the source. */
+    {"src/hidden", "", "src", NULL, false},
+};
+
+static void put_dirs(struct fixture *f)
+{
+	static const char *const dirs[] = {"src", "src/sub", "src/other",
+	    "src/hidden", "src2", "src2/sub", "over", "over/src", "over/free"};
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		assert_int_equal(mkdir(scratch_path(f->dir, dirs[i]), 0700), 0);
+	assert_int_equal(
+	    mount("none", scratch_path(f->dir, "src/other"), "tmpfs", 0, NULL),
+	    0);
+	assert_int_equal(
+	    mkdir(scratch_path(f->dir, "src/other/disk"), 0700), 0);
+}
+
+static void try_by_mount(struct fixture *f, const struct by_mount *m)
+{
+	char *source = realpath(scratch_path(f->dir, m->source), NULL);
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_dest dest;
+	char path[PATH_MAX];
+
+	assert_non_null(source);
+	snprintf(path, sizeof(path), "%s%s", f->dest, m->dest);
+	if (m->words) {
+		refused(f, path, source, m->missing, STILL_ERR_INVALID, 0,
+		    m->words);
+		assert_int_equal(access(path, F_OK), m->missing ? -1 : 0);
+	} else {
+		if (still_dest_open(path, source, false, &dest, &err) != 0)
+			fail_msg("%s: %s", m->from, still_error_msg(&err));
+		still_dest_close(&dest);
+	}
+	free(source);
+}
+
+static void by_another_path(void **state)
+{
+	struct fixture *f = *state;
+
+	alone();
+	put_dirs(f);
+	for (size_t i = 0; i < sizeof(by_mounts) / sizeof(by_mounts[0]); i++) {
+		const struct by_mount *m = &by_mounts[i];
+		char *from = strdup(scratch_path(f->dir, m->from));
+		bool hidden = strcmp(m->from, "src/hidden") == 0;
+
+		bind(from, f->dest);
+		if (hidden)
+			bind(scratch_path(f->dir, "src2/sub"), from);
+		try_by_mount(f, m);
+		if (hidden)
+			unbind(from);
+		unbind(f->dest);
+		free(from);
+	}
+	unbind(scratch_path(f->dir, "src/other"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -853,6 +946,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(no_name, setup, teardown),
 	    cmocka_unit_test_setup_teardown(deep, setup, teardown),
 	    cmocka_unit_test_setup_teardown(mounts, setup, teardown),
+	    cmocka_unit_test_setup_teardown(by_another_path, setup, teardown),
 	};
 
 	scratch_watchdog();

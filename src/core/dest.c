@@ -26,6 +26,7 @@
 #define FULL "full"
 #define NEW_PREFIX ".new-"
 #define OLD_PREFIX ".old-"
+#define TRIES 20
 #define ID_CHARS 25 /* 20261121T010203Z-0123abcd */
 
 /* ---- where it is --------------------------------------------------------- */
@@ -190,28 +191,71 @@ static int open_outside(struct still_dest *dest, struct still_error *err)
 		rc = still_error_set(err, STILL_ERR_INVALID, EROFS,
 		    "Choose a directory outside.",
 		    "`%s`: lies in a mount of stillfs", dest->path);
-	if (rc == 0)
-		dest->dirfd = openat(
-		    path, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (rc == 0 && dest->dirfd < 0)
-		rc = still_error_sys(err, errno, NULL, "`%s`", dest->path);
+	if (rc == 0) {
+		dest->dirfd = still_sys_open_beneath(
+		    path, ".", O_RDONLY | O_DIRECTORY);
+		if (dest->dirfd < 0)
+			rc = still_error_sys(
+			    err, -dest->dirfd, NULL, "`%s`", dest->path);
+	}
 	close(path);
 	return rc;
 }
 
-static int open_locked(struct still_dest *dest, struct still_error *err)
+static bool is_at_path(int fd, const char *path)
 {
-	int rc = open_outside(dest, err);
+	struct stat open;
+	struct stat named;
 
-	if (rc < 0)
-		return rc;
+	return fstat(fd, &open) == 0 && lstat(path, &named) == 0 &&
+	    open.st_dev == named.st_dev && open.st_ino == named.st_ino;
+}
+
+static int lock(struct still_dest *dest, struct still_error *err)
+{
+	int rc;
+
 	if (flock(dest->dirfd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
-		return still_error_set(err, STILL_ERR_BUSY, EWOULDBLOCK,
+		rc = still_error_set(err, STILL_ERR_BUSY, EWOULDBLOCK,
 		    "Wait until it is done.",
 		    "`%s`: another backup is writing to it", dest->path);
-	return still_error_sys(err, errno, NULL, "`%s`: its lock", dest->path);
+	else
+		rc = still_error_sys(
+		    err, errno, NULL, "`%s`: its lock", dest->path);
+	close(dest->dirfd);
+	dest->dirfd = -1;
+	return rc;
+}
+
+/* Rule 5: who had made it may take it away just before it is locked. */
+static int open_locked(
+    struct still_dest *dest, bool missing, bool create, struct still_error *err)
+{
+	for (int i = 0; i < TRIES; i++) {
+		int rc = missing ? make(dest, err) : 0;
+
+		if (rc == 0)
+			rc = open_outside(dest, err);
+		if (rc == STILL_ERR_NOTFOUND && create && i + 1 < TRIES) {
+			still_error_clear(err);
+			dest->made = false;
+			missing = true;
+			continue;
+		}
+		if (rc == 0)
+			rc = lock(dest, err);
+		if (rc < 0 || is_at_path(dest->dirfd, dest->path))
+			return rc;
+		close(dest->dirfd);
+		dest->dirfd = -1;
+		dest->made = false;
+		missing = create;
+	}
+	return still_error_set(err, STILL_ERR_BUSY, EAGAIN,
+	    "Wait until it is done.",
+	    "`%s`: somebody makes and removes it again and again", dest->path);
 }
 
 /* ---- what is in it ------------------------------------------------------- */
@@ -424,10 +468,8 @@ int still_dest_open(const char *path, const char *source, bool create,
 	rc = resolve(path, create, ret, &missing, err);
 	if (rc == 0)
 		rc = check_source(ret, source, missing, err);
-	if (rc == 0 && missing)
-		rc = make(ret, err);
 	if (rc == 0)
-		rc = open_locked(ret, err);
+		rc = open_locked(ret, missing, create, err);
 	if (rc == 0)
 		rc = look_through(ret, source, err);
 	return rc;
@@ -584,10 +626,21 @@ int still_dest_clear(struct still_dest *dest, struct still_error *err)
 	return 0;
 }
 
+/* Rule 5. */
+static void unmake(struct still_dest *dest)
+{
+	if (dest->dirfd < 0)
+		dest->dirfd = open(dest->path,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dest->dirfd >= 0 && flock(dest->dirfd, LOCK_EX | LOCK_NB) == 0 &&
+	    is_at_path(dest->dirfd, dest->path))
+		rmdir(dest->path);
+}
+
 void still_dest_close(struct still_dest *dest)
 {
 	if (dest->made && !dest->placed)
-		rmdir(dest->path);
+		unmake(dest);
 	if (dest->dirfd >= 0)
 		close(dest->dirfd);
 	free(dest->path);

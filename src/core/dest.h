@@ -21,6 +21,9 @@
  *     Where the file system cannot do that, `full` becomes `.old-ID` and then
  *     `.new-ID` becomes `full`; who dies between the two leaves rule 2 a set.
  *  4. After each rename the directory is synced before the next step.
+ *  5. Who made the directory for nothing removes it, but only under the lock:
+ *     another one may have begun to work in it. Who gets the lock looks whether
+ *     the directory still has its name.
  *
  * Threads: one at a time.
  */

@@ -368,6 +368,86 @@ static void created(void **state)
 	assert_int_equal(access(f->dest, F_OK), 0);
 }
 
+/* One gets the lock of what another one has made. */
+static struct still_dest rival;
+static const char *rival_path;
+
+static int rival_opens(enum still_sys_call call)
+{
+	if (call == STILL_SYS_FSYNC && rival_path) {
+		const char *path = rival_path;
+
+		rival_path = NULL;
+		assert_int_equal(
+		    still_dest_open(path, NULL, true, &rival, NULL), 0);
+	}
+	return 0;
+}
+
+static void created_for_another(void **state)
+{
+	struct fixture *f = *state;
+	char *path = strdup(scratch_path(f->dir, "fresh"));
+	struct still_dest dest;
+	int fd = -1;
+
+	rival_path = path;
+	still_sys_fault = rival_opens;
+	assert_int_equal(
+	    still_dest_open(path, NULL, true, &dest, NULL), STILL_ERR_BUSY);
+	still_sys_fault = NULL;
+	assert_null(rival_path);
+	still_dest_close(&dest);
+	assert_int_equal(still_dest_make(&rival, ID, &fd, NULL), 0);
+	close(fd);
+	assert_int_equal(still_dest_clear(&rival, NULL), 0);
+	still_dest_close(&rival);
+	free(path);
+}
+
+/* It is removed after its path was followed, and before it is locked. */
+static const char *removed_path;
+static int removals;
+
+static int remover(enum still_sys_call call)
+{
+	if (call == STILL_SYS_OPEN && removals > 0) {
+		removals--;
+		assert_int_equal(rmdir(removed_path), 0);
+	}
+	return 0;
+}
+
+static void created_again(void **state)
+{
+	struct fixture *f = *state;
+	struct still_dest dest;
+	int fd = -1;
+
+	still_sys_fault = remover;
+	removed_path = f->dest;
+	removals = 3;
+	assert_int_equal(still_dest_open(f->dest, NULL, true, &dest, NULL), 0);
+	assert_int_equal(removals, 0);
+	assert_int_equal(still_dest_make(&dest, ID, &fd, NULL), 0);
+	close(fd);
+	assert_true(is_there(f, ".new-" ID));
+	assert_int_equal(still_dest_clear(&dest, NULL), 0);
+	still_dest_close(&dest);
+	assert_int_equal(access(f->dest, F_OK), -1);
+	/* It is not to be made. */
+	mkdir(f->dest, 0700);
+	removals = 1;
+	refused(f, f->dest, NULL, false, STILL_ERR_NOTFOUND, ENOENT, "dest`");
+	/* There is an end to it. */
+	removals = 1000;
+	refused(
+	    f, f->dest, NULL, true, STILL_ERR_BUSY, EAGAIN, "again and again");
+	still_sys_fault = NULL;
+	assert_int_equal(access(f->dest, F_OK), -1);
+	mkdir(f->dest, 0700);
+}
+
 /* ---- what killed runs left ----------------------------------------------- */
 
 static void cleared(struct fixture *f, const char *who)
@@ -937,6 +1017,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(in_each_other, setup, teardown),
 	    cmocka_unit_test_setup_teardown(two_at_once, setup, teardown),
 	    cmocka_unit_test_setup_teardown(created, setup, teardown),
+	    cmocka_unit_test_setup_teardown(created_again, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		created_for_another, setup, teardown),
 	    cmocka_unit_test_setup_teardown(leftovers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(lost_and_found, setup, teardown),
 	    cmocka_unit_test_setup_teardown(place_first, setup, teardown),

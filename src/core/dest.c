@@ -304,10 +304,32 @@ static bool is_set(int dirfd, const char *name)
 	    S_ISREG(st.st_mode);
 }
 
+static bool is_ours(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
 static bool is_leftover(int dirfd, const char *name)
 {
 	return (has_prefix(name, NEW_PREFIX) || has_prefix(name, OLD_PREFIX)) &&
 	    is_dir(dirfd, name);
+}
+
+/* A leftover is known by its name alone, and the owner of DEST can give that name
+ * to a directory of root's that lies there. Where others may write to DEST, what
+ * is theirs is not taken either. Elsewhere nobody but us can have put it there,
+ * and its owner tells nothing: a set has its source's. */
+static bool is_trusted(int dirfd, const char *name)
+{
+	struct stat dir;
+	struct stat st;
+
+	if (fstat(dirfd, &dir) != 0 || !is_ours(dir.st_uid))
+		return false;
+	if (!(dir.st_mode & (S_IWGRP | S_IWOTH)))
+		return true;
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    is_ours(st.st_uid);
 }
 
 /* Returns whether it goes on, or a negative code. */
@@ -335,6 +357,7 @@ static int for_each(struct still_dest *dest, visit_fn *visit, void *arg,
 struct contents {
 	char foreign[NAME_MAX + 1];      /* the first, as bytes; "": none */
 	char old[STILL_DEST_NAME_BYTES]; /* the last `.old-ID` with a set */
+	char doubtful[STILL_DEST_NAME_BYTES]; /* a leftover; "": none */
 };
 
 static int look(struct still_dest *dest, const char *name, void *arg,
@@ -354,6 +377,9 @@ static int look(struct still_dest *dest, const char *name, void *arg,
 		    strcmp(name, contents->old) > 0)
 			snprintf(
 			    contents->old, sizeof(contents->old), "%s", name);
+		if (!is_trusted(dest->dirfd, name))
+			snprintf(contents->doubtful, sizeof(contents->doubtful),
+			    "%s", name);
 		return 0;
 	}
 	if (!contents->foreign[0] || strcmp(name, contents->foreign) < 0)
@@ -435,7 +461,7 @@ static int rename_synced(struct still_dest *dest, const char *from,
 static int look_through(
     struct still_dest *dest, const char *source, struct still_error *err)
 {
-	struct contents contents = {{0}, {0}};
+	struct contents contents = {{0}, {0}, {0}};
 	int sys_errno;
 	int rc = for_each(dest, look, &contents, err);
 
@@ -447,6 +473,14 @@ static int look_through(
 		    "of stillfs and nothing else.",
 		    "`%s`: there is something else in it: `%s`", dest->path,
 		    contents.foreign);
+	if (contents.doubtful[0])
+		return still_error_set(err, STILL_ERR_INVALID, EPERM,
+		    "Look what it is. What a backup that was killed left may "
+		    "be removed; where there is no `full`, a set of that name "
+		    "is the last one, and can be renamed to it.",
+		    "`%s/%s`: may have got its name from another user, who "
+		    "may write to that directory",
+		    dest->path, contents.doubtful);
 	if (dest->had_full || contents.old[0])
 		rc = judge(
 		    dest, dest->had_full ? FULL : contents.old, source, err);

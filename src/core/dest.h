@@ -16,7 +16,8 @@
  *  1. An exclusive flock(2) on the directory is held as long as it is worked
  *     with: leftovers that are found under it are of processes that have died.
  *  2. A leftover `.old-ID` without a `full` is the last set: its swap was cut,
- *     and it is put back. Every other leftover is removed.
+ *     and it is put back. Every other leftover is removed. But a leftover whose
+ *     name another user may have given is neither: it is refused.
  *  3. `.new-ID` and `full` are exchanged by one rename, and so are they back.
  *     Where the file system cannot do that, `full` becomes `.old-ID` and then
  *     `.new-ID` becomes `full`; who dies between the two leaves rule 2 a set.

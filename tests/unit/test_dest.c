@@ -493,6 +493,54 @@ static void leftovers(void **state)
 	cleared(f, "last");
 }
 
+struct owners {
+	uid_t dest_uid;
+	mode_t dest_mode;
+	uid_t uid;
+	bool taken; /* for one of ours */
+};
+
+static const struct owners owners[] = {
+    {0, 0700, 0, true},
+    {0, 0775, 0, true},
+    /* The source's owner is the set's. */
+    {0, 0755, 4711, true},
+    {0, 0775, 4711, false},
+    {0, 01777, 4711, false},
+    {4711, 0700, 0, false},
+    {4711, 0755, 4711, false},
+};
+
+static void leftovers_of_others(void **state)
+{
+	static const char *const names[] = {".new-" ID, ".old-" ID};
+	struct fixture *f = *state;
+
+	if (geteuid() != 0)
+		skip();
+	for (size_t i = 0; i < 2 * sizeof(owners) / sizeof(owners[0]); i++) {
+		const struct owners *o = &owners[i / 2];
+		const char *name = names[i % 2];
+
+		put_set(f, name, "precious");
+		assert_int_equal(
+		    chown(scratch_path(f->dest, name), o->uid, 0), 0);
+		assert_int_equal(chown(f->dest, o->dest_uid, 0), 0);
+		assert_int_equal(chmod(f->dest, o->dest_mode), 0);
+		if (o->taken) {
+			cleared(f, i % 2 ? "precious" : NULL);
+		} else {
+			refused(f, f->dest, NULL, false, STILL_ERR_INVALID,
+			    EPERM, name);
+			assert_true(is_there(f, name));
+			assert_int_equal(count(f), 1);
+		}
+		removed(f, f->dest, o->taken ? "full" : name);
+	}
+	/* Without one, who owns it does not matter. */
+	cleared(f, NULL);
+}
+
 static void lost_and_found(void **state)
 {
 	struct fixture *f = *state;
@@ -1021,6 +1069,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		created_for_another, setup, teardown),
 	    cmocka_unit_test_setup_teardown(leftovers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		leftovers_of_others, setup, teardown),
 	    cmocka_unit_test_setup_teardown(lost_and_found, setup, teardown),
 	    cmocka_unit_test_setup_teardown(place_first, setup, teardown),
 	    cmocka_unit_test_setup_teardown(place_again, setup, teardown),

@@ -685,7 +685,8 @@ static int pair_fault(enum still_sys_call call)
 
 static bool holds_at(struct fixture *f, const char *name, const char *who)
 {
-	char text[32] = {0};
+	char text[128] = {0};
+	char want[128];
 	char *path = strdup(scratch_path(f->dest, name));
 	int fd = open(scratch_path(path, "backup.json"), O_RDONLY);
 
@@ -694,7 +695,8 @@ static bool holds_at(struct fixture *f, const char *name, const char *who)
 		return false;
 	assert_true(read(fd, text, sizeof(text) - 1) >= 0);
 	close(fd);
-	return strcmp(text, who) == 0;
+	snprintf(want, sizeof(want), DESCRIPTION, who);
+	return strcmp(text, want) == 0;
 }
 
 /* What it says of the places is so, and a set that is the only one of its kind
@@ -811,13 +813,17 @@ static void alone(void)
 
 static void put_precious(struct fixture *f)
 {
+	char text[128];
+
 	assert_int_equal(mkdir(scratch_path(f->dir, "precious"), 0755), 0);
 	assert_int_equal(mkdir(scratch_path(f->dir, "precious/data"), 0755), 0);
 	assert_int_equal(
 	    scratch_write(scratch_path(f->dir, "precious/file"), "x", 1), 0);
 	/* So that it looks like a set where it is one. */
+	snprintf(text, sizeof(text), DESCRIPTION, "precious");
 	assert_int_equal(
-	    scratch_write(scratch_path(f->dir, "precious/backup.json"), "x", 1),
+	    scratch_write(scratch_path(f->dir, "precious/backup.json"), text,
+		strlen(text)),
 	    0);
 }
 

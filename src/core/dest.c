@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
-#include "core/dest.h"
-
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -20,14 +17,9 @@
 #include "base/path.h"
 #include "base/rmtree.h"
 #include "base/sys.h"
-#include "core/set.h"
-#include "core/snapshot.h"
+#include "core/dest_parts.h"
 
-#define FULL "full"
-#define NEW_PREFIX ".new-"
-#define OLD_PREFIX ".old-"
 #define TRIES 20
-#define ID_CHARS 25 /* 20261121T010203Z-0123abcd */
 
 /* ---- where it is --------------------------------------------------------- */
 
@@ -258,239 +250,7 @@ static int open_locked(
 	    "`%s`: somebody makes and removes it again and again", dest->path);
 }
 
-/* ---- what is in it ------------------------------------------------------- */
-
-/* Only what we would have called so: the rest is somebody else's. */
-static bool is_id(const char *text)
-{
-	static const char form[] = "ddddddddTddddddZ-xxxxxxxx";
-
-	for (size_t i = 0; i < ID_CHARS; i++) {
-		unsigned char c = (unsigned char) text[i];
-
-		if (form[i] == 'd' ? !isdigit(c)
-			: form[i] == 'x'
-			? !isdigit(c) && !(c >= 'a' && c <= 'f')
-			: c != (unsigned char) form[i])
-			return false;
-	}
-	return text[ID_CHARS] == '\0';
-}
-
-static bool has_prefix(const char *name, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return strncmp(name, prefix, len) == 0 && is_id(name + len);
-}
-
-static bool is_dir(int dirfd, const char *name)
-{
-	struct stat st;
-
-	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISDIR(st.st_mode);
-}
-
-static bool is_set(int dirfd, const char *name)
-{
-	char path[STILL_DEST_NAME_BYTES + sizeof(STILL_MANIFEST_PATH)];
-	struct stat st;
-
-	if (!is_dir(dirfd, name))
-		return false;
-	snprintf(path, sizeof(path), "%s/" STILL_MANIFEST_PATH, name);
-	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISREG(st.st_mode);
-}
-
-static bool is_ours(uid_t uid)
-{
-	return uid == 0 || uid == geteuid();
-}
-
-static bool is_leftover(int dirfd, const char *name)
-{
-	return (has_prefix(name, NEW_PREFIX) || has_prefix(name, OLD_PREFIX)) &&
-	    is_dir(dirfd, name);
-}
-
-/* A leftover is known by its name alone, and the owner of DEST can give that name
- * to a directory of root's that lies there. Where others may write to DEST, what
- * is theirs is not taken either. Elsewhere nobody but us can have put it there,
- * and its owner tells nothing: a set has its source's. */
-static bool is_trusted(int dirfd, const char *name)
-{
-	struct stat dir;
-	struct stat st;
-
-	if (fstat(dirfd, &dir) != 0 || !is_ours(dir.st_uid))
-		return false;
-	if (!(dir.st_mode & (S_IWGRP | S_IWOTH)))
-		return true;
-	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    is_ours(st.st_uid);
-}
-
-/* Returns whether it goes on, or a negative code. */
-typedef int visit_fn(struct still_dest *dest, const char *name, void *arg,
-    struct still_error *err);
-
-static int for_each(struct still_dest *dest, visit_fn *visit, void *arg,
-    struct still_error *err)
-{
-	DIR *dir = NULL;
-	const char *name;
-	int next = 0;
-	int rc = still_sys_opendir(dest->dirfd, &dir);
-
-	if (rc < 0)
-		return still_error_sys(err, -rc, NULL, "`%s`", dest->path);
-	while (rc == 0 && (next = still_sys_readdir(dir, &name)) > 0)
-		rc = visit(dest, name, arg, err);
-	closedir(dir);
-	if (next < 0)
-		rc = still_error_sys(err, -next, NULL, "`%s`", dest->path);
-	return rc;
-}
-
-struct contents {
-	char foreign[NAME_MAX + 1];      /* the first, as bytes; "": none */
-	char old[STILL_DEST_NAME_BYTES]; /* the last `.old-ID` with a set */
-	char doubtful[STILL_DEST_NAME_BYTES]; /* a leftover; "": none */
-};
-
-static int look(struct still_dest *dest, const char *name, void *arg,
-    struct still_error *err)
-{
-	struct contents *contents = arg;
-
-	(void) err;
-	if (strcmp(name, "lost+found") == 0)
-		return 0;
-	if (strcmp(name, FULL) == 0 && is_set(dest->dirfd, name)) {
-		dest->had_full = true;
-		return 0;
-	}
-	if (is_leftover(dest->dirfd, name)) {
-		if (has_prefix(name, OLD_PREFIX) && is_set(dest->dirfd, name) &&
-		    strcmp(name, contents->old) > 0)
-			snprintf(
-			    contents->old, sizeof(contents->old), "%s", name);
-		if (!is_trusted(dest->dirfd, name))
-			snprintf(contents->doubtful, sizeof(contents->doubtful),
-			    "%s", name);
-		return 0;
-	}
-	if (!contents->foreign[0] || strcmp(name, contents->foreign) < 0)
-		snprintf(
-		    contents->foreign, sizeof(contents->foreign), "%s", name);
-	return 0;
-}
-
-static int not_ours(const struct still_dest *dest, const char *name,
-    const struct still_error *why, struct still_error *err)
-{
-	return still_error_set(err, STILL_ERR_INVALID, ENOTEMPTY,
-	    "Look what it is, and move it away, or choose another directory.",
-	    "`%s/%s`: is not known to be a set: %s", dest->path, name,
-	    still_error_msg(why));
-}
-
-/* Is `name` the last set of this source? It goes when another takes its place:
- * so it must say itself whose it is. One that is damaged may go as any other. */
-static int judge(const struct still_dest *dest, const char *name,
-    const char *source, struct still_error *err)
-{
-	struct still_error own = STILL_ERROR_INIT;
-	struct still_set set;
-	int rc = still_set_identify(dest->dirfd, name, &set, &own);
-
-	if (rc == STILL_ERR_INVALID)
-		rc = not_ours(dest, name, &own, err);
-	else if (rc < 0)
-		rc = still_error_set(err, own.code, own.sys_errno, own.hint,
-		    "`%s/%s`: %s", dest->path, name, still_error_msg(&own));
-	else if (source && strcmp(set.source, source) != 0)
-		rc = still_error_set(err, STILL_ERR_INVALID, ENOTEMPTY,
-		    "Choose another directory for this source, or move the set "
-		    "away.",
-		    "`%s/%s`: is a set of another source: `%s`", dest->path,
-		    name, set.source);
-	still_set_release(&set);
-	still_error_clear(&own);
-	return rc;
-}
-
-static int remove_leftover(struct still_dest *dest, const char *name, void *arg,
-    struct still_error *err)
-{
-	int rc;
-
-	(void) arg;
-	if (!is_leftover(dest->dirfd, name))
-		return 0;
-	rc = still_rmtree(dest->dirfd, name);
-	if (rc == -EBUSY)
-		return still_error_set(err, STILL_ERR_BUSY, EBUSY,
-		    "It is what a backup left; unmount what is in it.",
-		    "`%s/%s`: something is mounted in it", dest->path, name);
-	if (rc < 0)
-		return still_error_sys(err, -rc,
-		    "It is what a backup that was killed left; remove it.",
-		    "`%s/%s`", dest->path, name);
-	return 0;
-}
-
-static int rename_synced(struct still_dest *dest, const char *from,
-    const char *to, unsigned flags, int *ret_errno, struct still_error *err)
-{
-	int rc = still_sys_rename(dest->dirfd, from, to, flags);
-
-	*ret_errno = -rc;
-	if (rc < 0)
-		return still_error_sys(err, -rc, NULL,
-		    "`%s/%s`: could not be renamed to `%s`", dest->path, from,
-		    to);
-	rc = still_sys_fsync(dest->dirfd);
-	if (rc < 0)
-		return still_error_sys(err, -rc, NULL, "`%s`", dest->path);
-	return 0;
-}
-
-static int look_through(
-    struct still_dest *dest, const char *source, struct still_error *err)
-{
-	struct contents contents = {{0}, {0}, {0}};
-	int sys_errno;
-	int rc = for_each(dest, look, &contents, err);
-
-	if (rc < 0)
-		return rc;
-	if (contents.foreign[0])
-		return still_error_set(err, STILL_ERR_INVALID, ENOTEMPTY,
-		    "Choose a directory that is empty, or that holds backups "
-		    "of stillfs and nothing else.",
-		    "`%s`: there is something else in it: `%s`", dest->path,
-		    contents.foreign);
-	if (contents.doubtful[0])
-		return still_error_set(err, STILL_ERR_INVALID, EPERM,
-		    "Look what it is. What a backup that was killed left may "
-		    "be removed; where there is no `full`, a set of that name "
-		    "is the last one, and can be renamed to it.",
-		    "`%s/%s`: may have got its name from another user, who "
-		    "may write to that directory",
-		    dest->path, contents.doubtful);
-	if (dest->had_full || contents.old[0])
-		rc = judge(
-		    dest, dest->had_full ? FULL : contents.old, source, err);
-	if (rc == 0 && !dest->had_full && contents.old[0]) {
-		rc = rename_synced(
-		    dest, contents.old, FULL, 0, &sys_errno, err);
-		dest->had_full = rc == 0;
-	}
-	return rc < 0 ? rc : for_each(dest, remove_leftover, NULL, err);
-}
+/* ---- opened and made ------------------------------------------------------ */
 
 int still_dest_open(const char *path, const char *source, bool create,
     struct still_dest *ret, struct still_error *err)
@@ -505,7 +265,7 @@ int still_dest_open(const char *path, const char *source, bool create,
 	if (rc == 0)
 		rc = open_locked(ret, missing, create, err);
 	if (rc == 0)
-		rc = look_through(ret, source, err);
+		rc = still_dest_look_through(ret, source, err);
 	return rc;
 }
 
@@ -518,13 +278,13 @@ int still_dest_make(struct still_dest *dest, const char *session, int *ret_fd,
 	int fd;
 
 	/* It becomes a name, and may come from another process. */
-	if (!is_id(session))
+	if (!still_dest_is_id(session))
 		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
 		    "session `%s`: is no name of a session", session);
-	snprintf(
-	    dest->old_name, sizeof(dest->old_name), OLD_PREFIX "%s", session);
-	snprintf(
-	    dest->new_name, sizeof(dest->new_name), NEW_PREFIX "%s", session);
+	snprintf(dest->old_name, sizeof(dest->old_name),
+	    STILL_DEST_OLD_PREFIX "%s", session);
+	snprintf(dest->new_name, sizeof(dest->new_name),
+	    STILL_DEST_NEW_PREFIX "%s", session);
 	rc = still_sys_mkdir(dest->dirfd, dest->new_name, S_IRWXU);
 	if (rc < 0) {
 		still_error_sys(
@@ -542,6 +302,22 @@ int still_dest_make(struct still_dest *dest, const char *session, int *ret_fd,
 }
 
 /* Some file systems do not know the flag, and say so in their own way. */
+int still_dest_rename(struct still_dest *dest, const char *from, const char *to,
+    unsigned flags, int *ret_errno, struct still_error *err)
+{
+	int rc = still_sys_rename(dest->dirfd, from, to, flags);
+
+	*ret_errno = -rc;
+	if (rc < 0)
+		return still_error_sys(err, -rc, NULL,
+		    "`%s/%s`: could not be renamed to `%s`", dest->path, from,
+		    to);
+	rc = still_sys_fsync(dest->dirfd);
+	if (rc < 0)
+		return still_error_sys(err, -rc, NULL, "`%s`", dest->path);
+	return 0;
+}
+
 static bool lacks_exchange(int sys_errno)
 {
 	return sys_errno == EINVAL || sys_errno == ENOSYS ||
@@ -552,7 +328,8 @@ static bool lacks_exchange(int sys_errno)
 static int put_back(struct still_dest *dest, struct still_error *err)
 {
 	int sys_errno = 0;
-	int rc = rename_synced(dest, dest->old_name, FULL, 0, &sys_errno, err);
+	int rc = still_dest_rename(
+	    dest, dest->old_name, STILL_DEST_FULL, 0, &sys_errno, err);
 
 	dest->aside = sys_errno != 0;
 	return rc;
@@ -562,12 +339,13 @@ static int put_back(struct still_dest *dest, struct still_error *err)
 static int place_in_turn(struct still_dest *dest, struct still_error *err)
 {
 	int sys_errno;
-	int rc = rename_synced(dest, FULL, dest->old_name, 0, &sys_errno, err);
+	int rc = still_dest_rename(
+	    dest, STILL_DEST_FULL, dest->old_name, 0, &sys_errno, err);
 
 	dest->aside = sys_errno == 0;
 	if (rc == 0) {
-		rc = rename_synced(
-		    dest, dest->new_name, FULL, 0, &sys_errno, err);
+		rc = still_dest_rename(
+		    dest, dest->new_name, STILL_DEST_FULL, 0, &sys_errno, err);
 		dest->placed = sys_errno == 0;
 	}
 	if (rc < 0 && dest->aside && !dest->placed)
@@ -578,7 +356,8 @@ static int place_in_turn(struct still_dest *dest, struct still_error *err)
 static int place_first(struct still_dest *dest, struct still_error *err)
 {
 	int sys_errno;
-	int rc = rename_synced(dest, dest->new_name, FULL, 0, &sys_errno, err);
+	int rc = still_dest_rename(
+	    dest, dest->new_name, STILL_DEST_FULL, 0, &sys_errno, err);
 
 	dest->placed = sys_errno == 0;
 	return rc;
@@ -587,8 +366,8 @@ static int place_first(struct still_dest *dest, struct still_error *err)
 static int place_exchanged(
     struct still_dest *dest, int *ret_errno, struct still_error *err)
 {
-	int rc = rename_synced(
-	    dest, dest->new_name, FULL, RENAME_EXCHANGE, ret_errno, err);
+	int rc = still_dest_rename(dest, dest->new_name, STILL_DEST_FULL,
+	    RENAME_EXCHANGE, ret_errno, err);
 
 	dest->placed = dest->exchanged = *ret_errno == 0;
 	return rc;
@@ -617,11 +396,11 @@ int still_dest_unplace(struct still_dest *dest, struct still_error *err)
 	int rc;
 
 	if (dest->exchanged)
-		rc = rename_synced(dest, dest->new_name, FULL, RENAME_EXCHANGE,
-		    &sys_errno, err);
+		rc = still_dest_rename(dest, dest->new_name, STILL_DEST_FULL,
+		    RENAME_EXCHANGE, &sys_errno, err);
 	else
-		rc = rename_synced(
-		    dest, FULL, dest->new_name, 0, &sys_errno, err);
+		rc = still_dest_rename(
+		    dest, STILL_DEST_FULL, dest->new_name, 0, &sys_errno, err);
 	if (sys_errno)
 		return rc;
 	dest->placed = dest->exchanged = false;
@@ -634,7 +413,7 @@ const char *still_dest_last(const struct still_dest *dest)
 		return NULL;
 	if (dest->exchanged)
 		return dest->new_name;
-	return dest->aside ? dest->old_name : FULL;
+	return dest->aside ? dest->old_name : STILL_DEST_FULL;
 }
 
 int still_dest_clear(struct still_dest *dest, struct still_error *err)

@@ -14,6 +14,7 @@
 #include "base/mounts.h"
 #include "base/rmtree.h"
 #include "base/sys.h"
+#include "core/trust.h"
 
 #define TRIES 20
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -76,9 +77,9 @@ static int busy(
 	    stage->name);
 }
 
-/* Take the one that is there: 0, -EAGAIN when it has gone meanwhile, or another
- * -errno. */
-static int take(struct still_stage *stage)
+/* Take the one that is there, which we may just have made: 0, -EAGAIN when it has
+ * gone meanwhile, or another -errno. */
+static int take(struct still_stage *stage, bool made)
 {
 	struct stat st;
 	int fd = still_sys_enter(stage->base_fd, stage->name);
@@ -90,6 +91,8 @@ static int take(struct still_stage *stage)
 		rc = -errno;
 	else if (!is_named(stage->base_fd, stage->name, fd))
 		rc = -EAGAIN;
+	else if (!made && !still_trusts_name(stage->base_fd, stage->name))
+		rc = -EEXIST;
 	else if (st.st_uid != geteuid() &&
 	    (geteuid() != 0 || fchown(fd, 0, 0) != 0))
 		rc = -EEXIST;
@@ -118,7 +121,7 @@ static int begin(
 			return still_error_sys(
 			    err, -rc, NULL, "`%s/%s`", where, stage->name);
 		made = rc == 0;
-		rc = take(stage);
+		rc = take(stage, made);
 		if (rc < 0 && rc != -EAGAIN && made)
 			unlinkat(stage->base_fd, stage->name, AT_REMOVEDIR);
 		/* EAGAIN is EWOULDBLOCK. */
@@ -129,7 +132,7 @@ static int begin(
 		return busy(stage, where, err);
 	if (rc == -EEXIST || rc == -ENOTDIR || rc == -ELOOP || rc == -EXDEV)
 		return still_error_set(err, STILL_ERR_INVALID, -rc,
-		    "Remove it, and restore again.",
+		    "Look what it is, move it away, and restore again.",
 		    "`%s/%s`: is not ours, and has the name in which a "
 		    "restore works",
 		    where, stage->name);

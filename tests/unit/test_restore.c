@@ -669,6 +669,29 @@ static void a_stage_that_is_none(void **state)
 	    "restore works");
 }
 
+/* Who owns the directory can give the name to what he may not remove. */
+static void a_stage_named_by_another(void **state)
+{
+	struct fixture *f = *state;
+	const char *stage = ".dest.restoring";
+
+	if (geteuid() != 0)
+		skip();
+	make_dest(f);
+	assert_int_equal(mkdir(scratch_path(f->dir, stage), 0700), 0);
+	assert_int_equal(
+	    mkdir(scratch_path(f->dir, ".dest.restoring/a"), 0700), 0);
+	assert_int_equal(chown(f->dir, 1500, 1500), 0);
+	refused(f, STILL_ERR_INVALID, NULL, f->dest,
+	    "`@/.dest.restoring`: is not ours, and has the name in which a "
+	    "restore works");
+	assert_int_equal(
+	    access(scratch_path(f->dir, ".dest.restoring/a"), F_OK), 0);
+	assert_int_equal(chown(f->dir, 0, 0), 0);
+	assert_int_equal(restore(f), 0);
+	assert_same(f, "");
+}
+
 /* What was left is removed, but not what is mounted in it, or in its place. */
 static void a_stage_with_a_mount(void **state)
 {
@@ -1004,6 +1027,7 @@ int main(void)
 	    TEST(two_at_once),
 	    TEST(two_at_once_within),
 	    TEST(a_stage_that_is_none),
+	    TEST(a_stage_named_by_another),
 	    TEST(a_stage_with_a_mount),
 	    TEST(stopped),
 	    TEST(each_failure_beside),

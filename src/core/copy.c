@@ -101,12 +101,16 @@ int still_copy_open(const struct still_copy *copy, uint32_t index, int flags,
 	    flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
 	    flags & O_CREAT ? S_IRUSR | S_IWUSR : 0);
 	struct stat st;
+	int rc;
 
 	if (fd < 0)
 		return still_copy_error(copy, index, -fd, err);
-	if (fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type)
+	rc = still_sys_fstat(fd, &st);
+	if (rc == 0 && (st.st_mode & S_IFMT) == type)
 		return fd;
 	close(fd);
+	if (rc < 0)
+		return still_copy_error(copy, index, -rc, err);
 	return still_error_set(err, STILL_ERR_CORRUPT, 0,
 	    "Let nobody write there while a backup is made.",
 	    "`%s/%s`: is not what was written", copy->path, entry->path);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/acl.h"
 #include "base/sys.h"
 
 /* How many pages are asked whether the checksum VFS wrote them. */
@@ -243,6 +244,10 @@ int sqlite_image_open(struct sqlite_image *image, const struct stat *st,
 	if (rc < 0)
 		return rc;
 	image->st = image->pin.target.st;
+	/* Of the file that is read, whatever has its name by now. The governor
+	 * may close it as soon as it is frozen. */
+	image->mode = still_acl_limit(
+	    sqlite_file_fd(image->pin.db), image->st.st_mode & 07777);
 	if (image->pin.log == SQLITE_LOG_ROLLBACK)
 		rc = sqlite_private_prepare(&image->private,
 		    sqlite_file_fd(image->pin.db), image->rel, request->spool,

@@ -54,6 +54,7 @@ struct sqlite_image {
 	char *rel;      /* owned; below the source's directory */
 	char *identity; /* owned; of the moment (identity.h); NULL: none */
 	struct stat st;
+	uint32_t mode; /* of the copy (base/acl.h); set when it is opened */
 	struct sqlite_pin pin;         /* WAL mode; else until it is copied */
 	struct sqlite_private private; /* rollback journal */
 	struct sqlite_walmap map;

@@ -219,15 +219,14 @@ static void sqlite_describe(
 
 /* ---- handing over -------------------------------------------------------- */
 
-/* Of the file that is read, whatever has its name by now. */
+/* One that is not frozen was not opened. */
 static uint32_t mode_of(
     const struct instance *instance, const struct sqlite_image *image)
 {
-	uint32_t mode = image->st.st_mode & 07777;
-
-	if (image->pin.db)
-		return still_acl_limit(sqlite_file_fd(image->pin.db), mode);
-	return still_acl_limit_at(instance->source.root_fd, image->rel, mode);
+	if (!image->refusal.code)
+		return image->mode;
+	return still_acl_limit_at(
+	    instance->source.root_fd, image->rel, image->st.st_mode & 07777);
 }
 
 static int hand_over(const struct instance *instance,

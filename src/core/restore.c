@@ -389,8 +389,19 @@ static int fill_stage(struct restore *restore, struct still_error *err)
 	return rc == 0 ? finish_dirs(restore, err) : rc;
 }
 
-static int run(struct restore *restore, const char *set, const char *dest,
+/* While nothing has happened yet: who hears of a failure finds nothing. */
+static int report(struct restore *restore, struct still_restored *ret,
     struct still_error *err)
+{
+	ret->dest = strdup(restore->place.path);
+	ret->session = strdup(restore->set.session);
+	ret->files = restore->n_files;
+	ret->bytes = restore->bytes;
+	return ret->dest && ret->session ? 0 : still_error_nomem(err);
+}
+
+static int run(struct restore *restore, const char *set, const char *dest,
+    struct still_restored *ret, struct still_error *err)
 {
 	int rc = open_set(restore, set, err);
 
@@ -402,21 +413,12 @@ static int run(struct restore *restore, const char *set, const char *dest,
 		rc = choose_files(restore, err);
 	if (rc == 0)
 		rc = fill_stage(restore, err);
+	if (rc == 0)
+		rc = report(restore, ret, err);
 	/* From here on it is done, or undone. */
 	if (rc == 0)
 		rc = still_ticker_check(&restore->ticker, err);
 	return rc == 0 ? still_place_publish(&restore->place, err) : rc;
-}
-
-static int report(struct restore *restore, int64_t begun_ns,
-    struct still_restored *ret, struct still_error *err)
-{
-	ret->dest = strdup(restore->place.path);
-	ret->session = strdup(restore->set.session);
-	ret->files = restore->n_files;
-	ret->bytes = restore->bytes;
-	ret->copy_ns = still_sys_monotonic_ns() - begun_ns;
-	return ret->dest && ret->session ? 0 : still_error_nomem(err);
 }
 
 static void release(struct restore *restore)
@@ -444,9 +446,8 @@ int still_restore(const char *set, const char *dest,
 
 	memset(ret, 0, sizeof(*ret));
 	still_ticker_begin(&restore.ticker, &options->task);
-	rc = run(&restore, set, dest, &own);
-	if (rc == 0)
-		rc = report(&restore, begun_ns, ret, &own);
+	rc = run(&restore, set, dest, ret, &own);
+	ret->copy_ns = still_sys_monotonic_ns() - begun_ns;
 	release(&restore);
 	still_ticker_end(&restore.ticker);
 	if (rc == STILL_ERR_CANCELLED)

@@ -17,12 +17,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/mounts.h"
 #include "base/sys.h"
 #include "fs/background.h"
 #include "fs/file.h"
 #include "fs/log.h"
 #include "fs/mount.h"
-#include "fs/mountinfo.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
 #include "fs/state.h"
@@ -156,7 +156,7 @@ static enum ending watch_once(struct daemon *daemon, int mounts_fd)
 	/* At each tick too, should the mount table not have told. Without a
 	 * connection libfuse's loop ends by itself. */
 	if (!fs_mount_connected(&daemon->mount) ||
-	    fs_mountinfo_has(daemon->mount.dev))
+	    still_mounts_have(daemon->mount.dev, NULL) != 0)
 		return RUNNING;
 	return UNMOUNTED;
 }

@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "fs/mountinfo.h"
+#include "base/mount_id.h"
+#include "base/mounts.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
 
@@ -41,26 +42,40 @@ bool fs_mount_connected(const struct fs_mount_point *mount)
 	return fd.fd >= 0 && poll(&fd, 1, 0) >= 0 && !(fd.revents & POLLERR);
 }
 
+/*
+ * Not while the kernel knows our mount: then its device number is ours alone. Where
+ * it cannot tell, the mount itself is asked, for ours, without a connection, is
+ * dead; but then it may be the next one that is asked, and is held meanwhile, and
+ * its answer may take long.
+ */
+static bool is_replaced(const struct fs_mount_point *mount)
+{
+	int there = mount->id ? still_mount_id_is_there(mount->id) : -1;
+
+	if (there >= 0)
+		return there == 0;
+	return !fs_mount_connected(mount) &&
+	    !fs_mountpoint_is_dead(mount->path);
+}
+
 /* Is our own mount on top of its place? A lazy umount may have made room for
  * somebody else's; and once the connection is gone, the next mount may get our
- * device number: that one is alive, ours is not. */
+ * device number. */
 bool fs_mount_is_ours(const struct fs_mount_point *mount)
 {
-	const char *path = mount->path;
-	struct fs_mounted there;
+	struct still_mounted there;
 
 	return mount->dev && !atomic_load(&mount->gone) &&
-	    fs_mountinfo_at(path, &there, NULL) == 0 &&
-	    there.dev == mount->dev &&
-	    (fs_mount_connected(mount) || fs_mountpoint_is_dead(path));
+	    still_mounts_at(mount->path, &there, NULL) == 0 &&
+	    there.dev == mount->dev && !is_replaced(mount);
 }
 
 void fs_mount_settle(struct fs_mount_point *mount)
 {
-	struct fs_mounted there;
+	struct still_mounted there;
 
 	if (!fs_mount_connected(mount) &&
-	    (fs_mountinfo_at(mount->path, &there, NULL) < 0 ||
+	    (still_mounts_at(mount->path, &there, NULL) < 0 ||
 		there.dev != mount->dev))
 		atomic_store(&mount->gone, true);
 }
@@ -118,7 +133,7 @@ int fs_mount_begin(struct fs_mount_point *mount, struct fs_state *state,
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct still_buf list = STILL_BUF_INIT;
-	struct fs_mounted there;
+	struct still_mounted there;
 	int rc = 0;
 
 	if (options->allow_other)
@@ -148,7 +163,8 @@ int fs_mount_begin(struct fs_mount_point *mount, struct fs_state *state,
 	still_buf_release(&list);
 	if (rc < 0)
 		return rc;
-	rc = fs_mountinfo_at(mount->path, &there, err);
+	rc = still_mounts_at(mount->path, &there, err);
+	mount->id = still_mount_id_at(mount->path);
 	if (rc == 0)
 		mount->dev = there.dev;
 	else

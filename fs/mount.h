@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -19,7 +20,8 @@ struct fuse_session;
 struct fs_mount_point {
 	const char *path;          /* borrowed; resolved */
 	struct fuse_session *fuse; /* owned; NULL before begin */
-	dev_t dev; /* st_dev of what lies in it; 0 while it is not mounted */
+	dev_t dev;   /* st_dev of what lies in it; 0 while it is not mounted */
+	uint64_t id; /* base/mount_id.h; 0: the kernel has none */
 	atomic_bool gone; /* set by fs_mount_settle() */
 };
 

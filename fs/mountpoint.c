@@ -13,10 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/mounts.h"
 #include "base/path.h"
 #include "base/sys.h"
 #include "control.h"
-#include "fs/mountinfo.h"
 
 extern char **environ;
 
@@ -81,11 +81,11 @@ static char *resolve(const char *mountpoint)
 static int clear_the_way(const char *path, struct still_error *err)
 {
 	for (;;) {
-		struct fs_mounted mount;
+		struct still_mounted mount;
 		bool ours;
 		bool dead;
 
-		if (fs_mountinfo_at(path, &mount, NULL) < 0)
+		if (still_mounts_at(path, &mount, NULL) < 0)
 			return 0;
 		ours = strcmp(mount.fstype, STILL_FSTYPE) == 0;
 		dead = fs_mountpoint_is_dead(path);

@@ -3,6 +3,7 @@
 
 #include "base/mounts.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
@@ -10,9 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/path.h"
+
+#define TABLE "/proc/self/mountinfo"
 
 /* One line of the table, and what it says; the strings are parts of it. */
 struct mount {
@@ -21,8 +25,10 @@ struct mount {
 	size_t capacity;
 	int id;
 	const char *device; /* "MAJOR:MINOR" */
+	dev_t dev;          /* the same */
 	const char *root;   /* what of the file system is mounted */
 	const char *point;  /* where */
+	char fstype[64];
 };
 
 /* Space, tab, newline and backslash stand as \ooo. */
@@ -44,20 +50,27 @@ static char *unescape(char *text)
 	return text;
 }
 
-/* 36 35 98:0 /root /point options [optional ...] - fstype device super */
+/* 36 35 98:0 /root /point options [optional ...] - fstype source super */
 static bool parse(struct mount *mount)
 {
+	char *dash = strstr(mount->line, " - ");
 	char *fields[5];
 	char *save = NULL;
+	unsigned major_no;
+	unsigned minor_no;
 	size_t n = 0;
 
+	if (!dash || sscanf(dash + 3, "%63s", mount->fstype) != 1)
+		return false;
+	*dash = '\0';
 	for (char *f = strtok_r(mount->line, " ", &save); f && n < 5;
 	     f = strtok_r(NULL, " ", &save))
 		fields[n++] = f;
-	if (n < 5)
+	if (n < 5 || sscanf(fields[2], "%u:%u", &major_no, &minor_no) != 2)
 		return false;
 	mount->id = atoi(fields[0]);
 	mount->device = fields[2];
+	mount->dev = makedev(major_no, minor_no);
 	mount->root = unescape(fields[3]);
 	mount->point = unescape(fields[4]);
 	return true;
@@ -74,7 +87,7 @@ static bool next(struct mount *mount)
 
 static struct mount table_open(void)
 {
-	return (struct mount){.table = fopen("/proc/self/mountinfo", "re")};
+	return (struct mount){.table = fopen(TABLE, "re")};
 }
 
 static void table_close(struct mount *mount)
@@ -83,6 +96,46 @@ static void table_close(struct mount *mount)
 		fclose(mount->table);
 	free(mount->line);
 }
+
+/* ---- what is mounted ----------------------------------------------------- */
+
+int still_mounts_at(
+    const char *path, struct still_mounted *ret, struct still_error *err)
+{
+	struct mount mount = table_open();
+	bool found = false;
+
+	if (!mount.table)
+		return still_error_sys(err, errno, NULL, "`" TABLE "`");
+	/* Later lines lie above earlier ones. */
+	while (next(&mount))
+		if (strcmp(mount.point, path) == 0) {
+			ret->dev = mount.dev;
+			memcpy(ret->fstype, mount.fstype, sizeof(ret->fstype));
+			found = true;
+		}
+	table_close(&mount);
+	if (!found)
+		return still_error_set(err, STILL_ERR_NOTFOUND, 0, NULL,
+		    "`%s`: nothing is mounted there", path);
+	return 0;
+}
+
+int still_mounts_have(dev_t dev, const char *fstype)
+{
+	struct mount mount = table_open();
+	bool found = false;
+
+	if (!mount.table)
+		return -1;
+	while (!found && next(&mount))
+		found = mount.dev == dev &&
+		    (!fstype || strcmp(mount.fstype, fstype) == 0);
+	table_close(&mount);
+	return found;
+}
+
+/* ---- below --------------------------------------------------------------- */
 
 /* The path of what is open; false when it has none. */
 static bool path_of(int fd, char ret[PATH_MAX])

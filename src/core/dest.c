@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -149,25 +148,12 @@ static int make(struct still_dest *dest, struct still_error *err)
  * mount table only. */
 static bool is_in_mount(int fd)
 {
-	char line[8192];
 	struct statfs fs;
 	struct stat st;
-	char device[32];
-	bool found = false;
-	FILE *table;
 
-	if (fstatfs(fd, &fs) != 0 || fs.f_type != FUSE_SUPER_MAGIC ||
-	    fstat(fd, &st) != 0)
-		return false;
-	snprintf(device, sizeof(device), " %u:%u ", major(st.st_dev),
-	    minor(st.st_dev));
-	table = fopen("/proc/self/mountinfo", "re");
-	while (table && !found && fgets(line, sizeof(line), table))
-		found = strstr(line, device) &&
-		    strstr(line, " - fuse.stillfs ");
-	if (table)
-		fclose(table);
-	return found;
+	return fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC &&
+	    fstat(fd, &st) == 0 &&
+	    still_mounts_have(st.st_dev, "fuse.stillfs") > 0;
 }
 
 /* To open `backup/` of a mount would begin a session: it is looked at first. */

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "fs/mountinfo.h"
 #include "fs/mountpoint.h"
 #include "tests/unit/scratch.h"
 
@@ -183,25 +182,6 @@ static void no_directory(void **state)
 	    "none`: No such file or directory");
 }
 
-static void mountinfo(void **state)
-{
-	struct still_error err = STILL_ERROR_INIT;
-	struct fs_mounted mount;
-	struct stat st;
-
-	assert_int_equal(fs_mountinfo_at("/proc", &mount, &err), 0);
-	assert_int_equal(stat("/proc", &st), 0);
-	assert_string_equal(mount.fstype, "proc");
-	assert_true(mount.dev == st.st_dev);
-	assert_true(fs_mountinfo_has(st.st_dev));
-	/* A directory with nothing mounted on it, and no device at all. */
-	assert_int_equal(
-	    fs_mountinfo_at(*state, &mount, &err), STILL_ERR_NOTFOUND);
-	assert_non_null(strstr(still_error_msg(&err), *state));
-	still_error_clear(&err);
-	assert_false(fs_mountinfo_has((dev_t) -2));
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -213,7 +193,6 @@ int main(void)
 	    TEST(overlap),
 	    TEST(not_empty),
 	    TEST(no_directory),
-	    TEST(mountinfo),
 	};
 
 	scratch_watchdog();

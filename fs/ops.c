@@ -133,6 +133,25 @@ void fs_ops_repeat(const struct fs_call *call)
 
 /* ---- the whole ----------------------------------------------------------- */
 
+static void op_readlink(fuse_req_t req, fuse_ino_t node)
+{
+	struct fs_state *state = fs_state_of(req);
+	const struct still_entry *entry;
+	struct fs_view view;
+	int rc = fs_view_open(state, node, &view);
+
+	if (rc != 0) {
+		fuse_reply_err(req, rc == FS_NOT_BEGUN ? EINVAL : rc);
+		return;
+	}
+	entry = fs_view_entry(&view);
+	if (entry->kind == STILL_LINK)
+		fuse_reply_readlink(req, entry->target);
+	else
+		fuse_reply_err(req, EINVAL);
+	fs_view_close(state, &view);
+}
+
 static void op_statfs(fuse_req_t req, fuse_ino_t node)
 {
 	struct fs_state *state = fs_state_of(req);
@@ -193,6 +212,7 @@ const struct fuse_lowlevel_ops fs_ops = {
     .init = op_init,
     .lookup = op_lookup,
     .getattr = op_getattr,
+    .readlink = op_readlink,
     .opendir = fs_dir_open,
     .readdir = fs_dir_readdir,
     .readdirplus = fs_dir_readdirplus,

@@ -81,12 +81,17 @@ void fs_stat_live(const struct still_instance_info *info, enum fs_live live,
 void fs_stat_entry(
     const struct still_entry *entry, bool direct_io, struct stat *ret)
 {
+	static const mode_t types[] = {
+	    [STILL_DIR] = S_IFDIR,
+	    [STILL_FILE] = S_IFREG,
+	    [STILL_LINK] = S_IFLNK,
+	};
 	bool dir = entry->kind == STILL_DIR;
 	bool big = entry->size_bytes >= FS_DIRECT_BYTES;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->st_ino = entry->ino;
-	ret->st_mode = (dir ? S_IFDIR : S_IFREG) | entry->mode;
+	ret->st_mode = types[entry->kind] | entry->mode;
 	ret->st_nlink = dir ? 2 + entry->n_subdirs : 1;
 	ret->st_uid = entry->uid;
 	ret->st_gid = entry->gid;

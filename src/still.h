@@ -235,11 +235,12 @@ void still_preflight_release(struct still_preflight *preflight);
 
 enum still_kind {
 	STILL_DIR,
-	STILL_FILE
+	STILL_FILE,
+	STILL_LINK /* a symbolic one, to another entry of the snapshot */
 };
 
 /*
- * One file or directory. Entry 0 is backup/ itself. The children of a directory
+ * One file, directory or link. Entry 0 is backup/ itself. The children of a directory
  * are the entries [first_child, first_child + n_children), sorted by name as
  * bytes. Everything is constant from the freeze until the session is freed.
  */
@@ -254,12 +255,13 @@ struct still_entry {
 	uint32_t mode; /* permission bits only */
 	uid_t uid;
 	gid_t gid;
-	uint64_t size_bytes;
-	int64_t time_s; /* modification and change time */
-	uint64_t ino;   /* XXH3-64 of the path, two bits shortened; bit 62 is
+	uint64_t size_bytes; /* of a link: of its target */
+	const char *target;  /* of a link, relative to its directory; NULL */
+	int64_t time_s;      /* modification and change time */
+	uint64_t ino; /* XXH3-64 of the path, two bits shortened; bit 62 is
 			   set for what closes a set, so that tools that sort by
 			   inode number read it last; bit 63 is never set */
-	bool seal;      /* verify/XXH128SUMS */
+	bool seal;    /* verify/XXH128SUMS */
 };
 
 /* ---- session ----------------------------------------------------------- */

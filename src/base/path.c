@@ -80,3 +80,27 @@ bool still_path_is_in(const char *path, const char *dir)
 	return path[n] == '\0' || path[n] == '/' ||
 	    (n > 0 && dir[n - 1] == '/');
 }
+
+bool still_path_link_stays(const char *path, const char *target)
+{
+	size_t depth = 0;
+	bool down = false;
+
+	for (const char *p = path; *p; p++)
+		depth += *p == '/';
+	for (const char *part = target;;) {
+		size_t n = strcspn(part, "/");
+
+		if (n == 0 || (n == 1 && part[0] == '.'))
+			return false;
+		if (n == 2 && part[0] == '.' && part[1] == '.') {
+			if (down || depth-- == 0)
+				return false;
+		} else {
+			down = true;
+		}
+		if (!part[n])
+			return down;
+		part += n + 1;
+	}
+}

@@ -30,4 +30,9 @@ bool still_path_ends(const char *text, const char *suffix);
 /* Is `path` the same as `dir`, or something below it? Both resolved. */
 bool still_path_is_in(const char *path, const char *dir);
 
+/* Does a symbolic link at `path`, which is relative to a directory, lead to
+ * something below that directory? `target` counts as text: no empty part, not
+ * absolute, and ".." only at its begin, fewer than `path` has directories. */
+bool still_path_link_stays(const char *path, const char *target);
+
 #endif

@@ -44,6 +44,7 @@ static int fill(json_t *root, const struct still_manifest *manifest)
 	    root, "data_bytes", json_integer((json_int_t) builder->n_bytes));
 	rc |= json_object_set_new(
 	    root, "checksums", json_string(STILL_SEAL_PATH));
+	rc |= still_builder_describe(builder, root);
 	rc |= json_object_set(root, "databases", builder->databases);
 	return rc;
 }

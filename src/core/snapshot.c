@@ -3,7 +3,6 @@
 
 #include "core/snapshot.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,208 +11,7 @@
 #include "base/hash.h"
 #include "base/path.h"
 #include "core/manifest.h"
-
-struct still_node {
-	enum still_kind kind;
-	bool implied; /* a parent that nobody handed over */
-	char *path;   /* owned until it moves to the entry */
-	uint32_t depth;
-	uint64_t size_bytes;
-	uint32_t mode;
-	uid_t uid;
-	gid_t gid;
-	char *identity;             /* likewise; or NULL */
-	struct still_source source; /* likewise */
-};
-
-/* ---- the builder --------------------------------------------------------- */
-
-int still_builder_init(struct still_builder *builder, uint32_t dir_mode,
-    uid_t uid, gid_t gid, struct still_error *err)
-{
-	memset(builder, 0, sizeof(*builder));
-	builder->databases = json_array();
-	if (!builder->databases)
-		return still_error_nomem(err);
-	builder->dir_mode = dir_mode;
-	builder->uid = uid;
-	builder->gid = gid;
-	return 0;
-}
-
-void still_builder_release(struct still_builder *builder)
-{
-	for (size_t i = 0; i < builder->n_nodes; i++) {
-		free(builder->nodes[i].path);
-		free(builder->nodes[i].identity);
-		free(builder->nodes[i].source.memory);
-	}
-	free(builder->nodes);
-	for (size_t i = 0; i < builder->n_damages; i++) {
-		free(builder->damages[i].object);
-		still_error_clear(&builder->damages[i].what);
-	}
-	free(builder->damages);
-	json_decref(builder->databases);
-	memset(builder, 0, sizeof(*builder));
-}
-
-static bool path_is_valid(const char *path)
-{
-	const char *part = path;
-
-	for (;;) {
-		size_t n = strcspn(part, "/");
-
-		if (n == 0 || (n == 1 && part[0] == '.') ||
-		    (n == 2 && part[0] == '.' && part[1] == '.'))
-			return false;
-		if (!part[n])
-			return true;
-		part += n + 1;
-	}
-}
-
-static uint32_t depth_of(const char *path)
-{
-	uint32_t depth = *path ? 1 : 0;
-
-	for (; *path; path++)
-		depth += *path == '/';
-	return depth;
-}
-
-/* Takes node->source.memory and node->identity over on success. */
-static int add_node(struct still_builder *builder, const char *path,
-    const struct still_node *node)
-{
-	size_t n = builder->n_nodes;
-	struct still_node *grown = builder->nodes;
-	char *copy;
-
-	if ((n & (n - 1)) == 0) {
-		grown = realloc(grown, (n ? 2 * n : 1) * sizeof(*grown));
-		if (!grown)
-			return STILL_ERR_NOMEM;
-		builder->nodes = grown;
-	}
-	copy = strdup(path);
-	if (!copy)
-		return STILL_ERR_NOMEM;
-	grown[n] = *node;
-	grown[n].path = copy;
-	grown[n].depth = depth_of(copy);
-	builder->n_nodes++;
-	return 0;
-}
-
-static int check_path(const char *path, struct still_error *err)
-{
-	if (strchr(path, '\n'))
-		return still_error_set(err, STILL_ERR_INVALID, 0,
-		    "xxhsum's lists cannot hold such a name; rename it.",
-		    "`%s`: the name has a newline in it", path);
-	if (!path_is_valid(path))
-		return still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-		    "`%s`: is no path inside a snapshot", path);
-	return 0;
-}
-
-int still_builder_file(struct still_builder *builder,
-    const struct still_file_spec *spec, struct still_error *err)
-{
-	struct still_node node = {
-	    .kind = STILL_FILE,
-	    .size_bytes = spec->size_bytes,
-	    .mode = spec->mode,
-	    .uid = spec->uid,
-	    .gid = spec->gid,
-	    .source = {.kind = STILL_SOURCE_ENGINE, .object = spec->object},
-	};
-	int rc = check_path(spec->path, err);
-
-	if (rc < 0)
-		return rc;
-	assert(!spec->identity ||
-	    strlen(spec->identity) <= STILL_IDENTITY_MAX_BYTES);
-	if (spec->identity) {
-		node.identity = strdup(spec->identity);
-		if (!node.identity)
-			return still_error_nomem(err);
-	}
-	if (add_node(builder, spec->path, &node) < 0) {
-		free(node.identity);
-		return still_error_nomem(err);
-	}
-	builder->n_files++;
-	builder->n_bytes += spec->size_bytes;
-	return 0;
-}
-
-int still_builder_dir(struct still_builder *builder, const char *path,
-    uint32_t mode, uid_t uid, gid_t gid, struct still_error *err)
-{
-	struct still_node node = {
-	    .kind = STILL_DIR, .mode = mode, .uid = uid, .gid = gid};
-	int rc = check_path(path, err);
-
-	if (rc < 0)
-		return rc;
-	return add_node(builder, path, &node) < 0 ? still_error_nomem(err) : 0;
-}
-
-int still_builder_database(
-    struct still_builder *builder, json_t *description, struct still_error *err)
-{
-	/* The array steals the reference, NULL included, on failure too. */
-	if (json_array_append_new(builder->databases, description) < 0)
-		return still_error_nomem(err);
-	return 0;
-}
-
-void still_builder_cut(
-    struct still_builder *builder, const struct still_cut *cut)
-{
-	builder->cut = *cut;
-}
-
-void still_builder_verified(struct still_builder *builder, const char *words)
-{
-	builder->verified = words;
-}
-
-static int add_damage(struct still_builder *builder, const char *object,
-    const struct still_error *what, bool unfrozen, struct still_error *err)
-{
-	size_t n = builder->n_damages;
-	struct still_damage *grown = realloc(
-	    builder->damages, (n + 1) * sizeof(*grown));
-
-	if (!grown)
-		return still_error_nomem(err);
-	builder->damages = grown;
-	grown[n] = (struct still_damage){.unfrozen = unfrozen};
-	grown[n].object = strdup(object);
-	if (!grown[n].object)
-		return still_error_nomem(err);
-	still_error_copy(&grown[n].what, what);
-	builder->n_damages++;
-	return 0;
-}
-
-int still_builder_damage(struct still_builder *builder, const char *object,
-    const struct still_error *what, struct still_error *err)
-{
-	return add_damage(builder, object, what, false, err);
-}
-
-int still_builder_unfrozen(struct still_builder *builder, const char *object,
-    const struct still_error *why, struct still_error *err)
-{
-	return add_damage(builder, object, why, true, err);
-}
-
-/* ---- from nodes to entries ----------------------------------------------- */
+#include "core/node.h"
 
 /* Every directory on the way to a node, "" included. */
 static int add_parents(struct still_builder *builder)
@@ -228,7 +26,7 @@ static int add_parents(struct still_builder *builder)
 	size_t n = builder->n_nodes;
 	const char *last = "";
 	size_t last_len = 0;
-	int rc = add_node(builder, "", &dir);
+	int rc = still_builder_add(builder, "", &dir);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const char *path = builder->nodes[i].path;
@@ -245,29 +43,13 @@ static int add_parents(struct still_builder *builder)
 
 			if (!prefix)
 				return STILL_ERR_NOMEM;
-			rc = add_node(builder, prefix, &dir);
+			rc = still_builder_add(builder, prefix, &dir);
 			slash = strrchr(prefix, '/');
 			len = slash ? (size_t) (slash - prefix) : 0;
 			free(prefix);
 		}
 	}
 	return rc;
-}
-
-/* As strcmp, but '/' is lower than any byte. */
-static int compare_paths(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	if (*a == *b)
-		return 0;
-	if (!*a || !*b)
-		return *a ? 1 : -1;
-	if (*a == '/' || *b == '/')
-		return *a == '/' ? -1 : 1;
-	return (unsigned char) *a < (unsigned char) *b ? -1 : 1;
 }
 
 static int compare_nodes(const void *va, const void *vb)
@@ -278,7 +60,7 @@ static int compare_nodes(const void *va, const void *vb)
 
 	if (a->depth != b->depth)
 		return a->depth < b->depth ? -1 : 1;
-	rc = compare_paths(a->path, b->path);
+	rc = still_node_compare_paths(a->path, b->path);
 	/* Of equal ones, what the engine handed over comes first. */
 	return rc ? rc : a->implied - b->implied;
 }
@@ -303,6 +85,7 @@ static int drop_doubles(struct still_builder *builder, struct still_error *err)
 			nodes[kept] = nodes[i];
 			nodes[i].path = NULL;
 			nodes[i].identity = NULL;
+			nodes[i].target = NULL;
 			nodes[i].source.memory = NULL;
 		}
 		kept++;
@@ -319,16 +102,17 @@ static bool closes_the_set(const char *path)
 static void fill_entry(
     struct still_entry *entry, struct still_node *node, int64_t time_s)
 {
-	uint32_t others_write = 0022;
+	uint32_t hidden = node->kind == STILL_LINK ? 0 : 0022;
 
 	*entry = (struct still_entry){
 	    .kind = node->kind,
 	    .path = node->path,
 	    .name = still_path_base(node->path),
-	    .mode = node->mode & 0777 & ~others_write,
+	    .mode = node->mode & 0777 & ~hidden,
 	    .uid = node->uid,
 	    .gid = node->gid,
 	    .size_bytes = node->size_bytes,
+	    .target = node->target,
 	    .time_s = time_s,
 	    .ino = still_hash64(node->path, strlen(node->path)) >> 2,
 	    .seal = strcmp(node->path, STILL_SEAL_PATH) == 0,
@@ -336,6 +120,7 @@ static void fill_entry(
 	if (closes_the_set(node->path))
 		entry->ino |= UINT64_C(1) << 62;
 	node->path = NULL;
+	node->target = NULL;
 }
 
 static bool is_child(
@@ -451,12 +236,12 @@ int still_builder_finish(struct still_builder *builder, char *manifest,
 	int rc;
 
 	file.source.kind = STILL_SOURCE_SEAL;
-	rc = add_node(builder, STILL_SEAL_PATH, &file);
+	rc = still_builder_add(builder, STILL_SEAL_PATH, &file);
 	file.size_bytes = manifest_len;
 	file.source.kind = STILL_SOURCE_MEMORY;
 	file.source.memory = manifest;
 	if (rc == 0)
-		rc = add_node(builder, STILL_MANIFEST_PATH, &file);
+		rc = still_builder_add(builder, STILL_MANIFEST_PATH, &file);
 	if (rc < 0) {
 		free(manifest);
 		return still_error_nomem(err);
@@ -495,8 +280,10 @@ uint32_t still_snapshot_find(
 void still_snapshot_release(struct still_snapshot *snapshot)
 {
 	for (uint32_t i = 0; i < snapshot->n; i++) {
-		if (snapshot->entries)
+		if (snapshot->entries) {
 			free((char *) snapshot->entries[i].path);
+			free((char *) snapshot->entries[i].target);
+		}
 		if (snapshot->sources)
 			free(snapshot->sources[i].memory);
 		if (snapshot->identities)

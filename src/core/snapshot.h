@@ -66,6 +66,10 @@ int still_builder_init(struct still_builder *builder, uint32_t dir_mode,
     uid_t uid, gid_t gid, struct still_error *err);
 void still_builder_release(struct still_builder *builder);
 
+/* Add the keys `links` and `empty_directories` to backup.json, where there are
+ * any: what no list of sums can name. 0, or negative without memory. */
+int still_builder_describe(const struct still_builder *builder, json_t *root);
+
 /*
  * Add backup.json, whose text `manifest` is (taken over, also on failure), and
  * the seal; sort; number. Files get the time `time_s`, entry 0 `dir_time_s`.

@@ -181,6 +181,11 @@ int still_builder_file(struct still_builder *builder,
 int still_builder_dir(struct still_builder *builder, const char *path,
     uint32_t mode, uid_t uid, gid_t gid, struct still_error *err);
 
+/* A symbolic link. `target` is copied; it is relative to the link's directory and
+ * leads to something in the snapshot: INVALID where it leads out of it. */
+int still_builder_link(struct still_builder *builder, const char *path,
+    const char *target, uid_t uid, gid_t gid, struct still_error *err);
+
 /*
  * Add one element to `databases` of backup.json. The reference to `description`
  * is stolen, also on failure; NULL is "out of memory". The core itself looks at

@@ -172,6 +172,24 @@ static void is_in(void **state)
 	assert_false(still_path_is_in("/", "/a"));
 }
 
+static void link_stays(void **state)
+{
+	(void) state;
+	assert_true(still_path_link_stays("data/pg/1", "../../spaces/1"));
+	assert_true(still_path_link_stays("a", "b"));
+	assert_true(still_path_link_stays("a", "b/..c/...d"));
+	assert_true(still_path_link_stays("a/b/c", "../x"));
+	assert_false(still_path_link_stays("a", "../b"));
+	assert_false(still_path_link_stays("a/b", "../../c"));
+	assert_false(still_path_link_stays("a/b", "/c"));
+	assert_false(still_path_link_stays("a/b", "c//d"));
+	assert_false(still_path_link_stays("a/b", "c/"));
+	assert_false(still_path_link_stays("a/b", "./c"));
+	assert_false(still_path_link_stays("a/b", "c/../d"));
+	assert_false(still_path_link_stays("a/b", ".."));
+	assert_false(still_path_link_stays("a/b", ""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +200,7 @@ int main(void)
 	    cmocka_unit_test(base),
 	    cmocka_unit_test(ends),
 	    cmocka_unit_test(is_in),
+	    cmocka_unit_test(link_stays),
 	};
 
 	scratch_watchdog();

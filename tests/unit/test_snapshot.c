@@ -288,6 +288,83 @@ static void attributes(void **state)
 	still_snapshot_release(&snapshot);
 }
 
+static void links(void **state)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	struct still_builder builder;
+	struct still_snapshot snapshot;
+	const struct still_entry *entry;
+	char *identities[2];
+	uint32_t at;
+
+	(void) state;
+	for (int i = 0; i < 2; i++) {
+		begin(&builder);
+		add_file(&builder, "spaces/7/a");
+		assert_int_equal(
+		    still_builder_link(&builder, "data/links/7",
+			i ? "../../spaces/8" : "../../spaces/7", 3, 4, NULL),
+		    0);
+		assert_int_equal(finish(&builder, &snapshot, NULL), 0);
+		still_builder_release(&builder);
+		at = still_snapshot_find(&snapshot, 0, "data");
+		at = still_snapshot_find(&snapshot, at, "links");
+		at = still_snapshot_find(&snapshot, at, "7");
+		entry = &snapshot.entries[at];
+		assert_int_equal(entry->kind, STILL_LINK);
+		assert_int_equal(entry->mode, 0777);
+		assert_int_equal(entry->uid, 3);
+		assert_int_equal(entry->gid, 4);
+		assert_int_equal(entry->size_bytes, 14);
+		assert_string_equal(
+		    entry->target, i ? "../../spaces/8" : "../../spaces/7");
+		identities[i] = strdup(snapshot.identities[at]);
+		still_snapshot_release(&snapshot);
+	}
+	/* Another target is another link. */
+	assert_string_not_equal(identities[0], identities[1]);
+	free(identities[0]);
+	free(identities[1]);
+	begin(&builder);
+	assert_int_equal(
+	    still_builder_link(&builder, "data/l", "../../b", 3, 4, &err),
+	    STILL_ERR_INVALID);
+	assert_string_equal(still_error_msg(&err),
+	    "`data/l`: is a link that leads out of the snapshot");
+	still_error_clear(&err);
+	still_builder_release(&builder);
+}
+
+/* What no list of sums can name. */
+static void shape(void **state)
+{
+	static const char *const dirs[] = {"data/x/empty", "data/x", "data/y",
+	    "data/y", "data/z", "data/z-not-in-z", "data"};
+	struct still_builder builder;
+	json_t *root = json_object();
+	char *text;
+
+	(void) state;
+	begin(&builder);
+	add_file(&builder, "data/z/f");
+	assert_int_equal(still_builder_describe(&builder, root), 0);
+	assert_int_equal(json_object_size(root), 0);
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		assert_int_equal(
+		    still_builder_dir(&builder, dirs[i], 0700, 1, 2, NULL), 0);
+	assert_int_equal(
+	    still_builder_link(&builder, "data/l", "x", 1, 2, NULL), 0);
+	assert_int_equal(still_builder_describe(&builder, root), 0);
+	text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(text,
+	    "{\"empty_directories\":[{\"path\":\"data/x/empty\"},"
+	    "{\"path\":\"data/y\"},{\"path\":\"data/z-not-in-z\"}],"
+	    "\"links\":[{\"path\":\"data/l\",\"target\":\"x\"}]}");
+	free(text);
+	json_decref(root);
+	still_builder_release(&builder);
+}
+
 static void sources(void **state)
 {
 	static const char *const files[] = {"data/a", "data/b", NULL};
@@ -705,6 +782,8 @@ int main(void)
 	    cmocka_unit_test(random_trees),
 	    cmocka_unit_test(find),
 	    cmocka_unit_test(attributes),
+	    cmocka_unit_test(links),
+	    cmocka_unit_test(shape),
 	    cmocka_unit_test(sources),
 	    cmocka_unit_test(inode_numbers),
 	    cmocka_unit_test(seal_size),

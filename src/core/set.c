@@ -343,6 +343,7 @@ void still_set_release(struct still_set *set)
 	free(set->files);
 	free(set->databases);
 	free(set->database_paths);
+	still_set_release_shape(set);
 	json_decref(set->json);
 	free(set->session);
 	free(set->kind);

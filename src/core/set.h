@@ -15,7 +15,9 @@
  *
  * THE FILES are reached from the set's directory through no symbolic link
  * (still_sys_open_beneath()), and are regular files. How many links they have
- * does not matter: tools that keep several sets share files between them.
+ * does not matter: tools that keep several sets share files between them. There
+ * are no links but those that the description has, and of directories with
+ * nothing in them at least those.
  *
  * THE DIRECTORY may also be one that sets are stored in (still_backup()): where
  * it is none itself, and has one called `full`, that one is meant.
@@ -51,6 +53,11 @@ struct still_set_database {
 	bool frozen;
 };
 
+struct still_set_link {
+	char *path;   /* owned; relative to the set */
+	char *target; /* owned; leads to something in the set */
+};
+
 /* What is said about a part that is wrong: code CORRUPT (or ACCESS, IO, and
  * UNSUPPORTED of a description with a later format), `path` in the set. The text
  * begins with the object. */
@@ -76,6 +83,10 @@ struct still_set {
 	struct still_set_database *databases; /* owned; sorted by path */
 	char **database_paths;                /* owned */
 	size_t n_databases;
+	struct still_set_link *links; /* owned */
+	size_t n_links;
+	char **empty_dirs; /* owned; paths */
+	size_t n_empty_dirs;
 	bool described; /* backup.json is there, and without a flaw */
 };
 
@@ -120,7 +131,7 @@ int still_set_open_file(const struct still_set *set, const char *path,
  * Compare what is in the directory with the list and the description: missing
  * files, extra ones (a log or a journal beside a database is told as such),
  * links, things that are neither file nor directory, sizes and counts. Reads no
- * content. Empty directories are nothing. 0 when that was done.
+ * content. An empty directory too many is nothing. 0 when that was done.
  */
 int still_set_compare(const struct still_set *set, still_set_flaw_fn *flaw,
     void *arg, uint64_t *ret_bytes, struct still_error *err);

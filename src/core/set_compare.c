@@ -196,7 +196,8 @@ static int judge_entry(struct walk *walk, char *path)
 		if (sidecar_word(set, path))
 			judge_extra(walk, path);
 		return push(walk, path);
-	} else {
+	} else if (is_wanted || !S_ISLNK(st.st_mode) ||
+	    !still_set_has_link(set, path)) {
 		judge_no_file(walk, path, st.st_mode);
 	}
 	free(path);
@@ -268,7 +269,7 @@ static void judge_counts(struct walk *walk)
 	if (walk->judge.n_flaws > 0 || !set->listed || !set->described)
 		return;
 	for (size_t i = 0; i < set->n_files; i++) {
-		if (!still_path_is_in(set->files[i].path, "data"))
+		if (is_part(set->files[i].path))
 			continue;
 		files++;
 		bytes += walk->listed[i].size_bytes;
@@ -276,12 +277,12 @@ static void judge_counts(struct walk *walk)
 	if (files != set->data_files)
 		TELL(walk, STILL_SET_DESCRIPTION,
 		    "`" STILL_SET_DESCRIPTION "`: says that there are %" PRIu64
-		    " files below data, and there are %" PRIu64,
+		    " files of data, and there are %" PRIu64,
 		    set->data_files, files);
 	else if (bytes != set->data_bytes)
 		TELL(walk, STILL_SET_DESCRIPTION,
 		    "`" STILL_SET_DESCRIPTION "`: says that there are %" PRIu64
-		    " bytes below data, and there are %" PRIu64,
+		    " bytes of data, and there are %" PRIu64,
 		    set->data_bytes, bytes);
 }
 
@@ -299,6 +300,7 @@ static int walk_all(struct walk *walk)
 	}
 	if (rc == 0) {
 		judge_missing(walk);
+		still_set_judge_shape(walk->set, &walk->judge);
 		judge_counts(walk);
 	}
 	return rc;

@@ -188,6 +188,8 @@ static int parse_object(struct still_set *set, struct still_set_judge *judge)
 	if (checksums && strcmp(checksums, STILL_SET_LIST) != 0)
 		TELL(judge, "`checksums` is not `" STILL_SET_LIST "`");
 	free(checksums);
+	if (still_set_parse_shape(set, judge) < 0)
+		return STILL_ERR_NOMEM;
 	return parse_databases(set, judge);
 }
 

@@ -32,4 +32,15 @@ int still_set_parse_description(struct still_set *set,
     struct still_set_judge *judge, const char *text, size_t len,
     struct still_error *err);
 
+/* The description's links and empty directories. 0 or NOMEM. */
+int still_set_parse_shape(struct still_set *set, struct still_set_judge *judge);
+void still_set_release_shape(struct still_set *set);
+
+/* Is `path` that of a link of the description? */
+bool still_set_has_link(const struct still_set *set, const char *path);
+
+/* Compare them with what is there. */
+void still_set_judge_shape(
+    const struct still_set *set, struct still_set_judge *judge);
+
 #endif

@@ -257,7 +257,7 @@ row 'edit_json "s/\"frozen_at\": \"20/\"frozen_at\": \"x0/"' \
 	"$desc \`frozen_at\` is not a time"
 row 'edit_json "s/\"data_bytes\": /&-/"' "$desc \`data_bytes\` is not a count"
 row 'edit_json "s/\"data_files\": 4/\"data_files\": 5/"' \
-	"$desc says that there are 5 files below data, and there are 4"
+	"$desc says that there are 5 files of data, and there are 4"
 row 'edit_json "s/\"data_bytes\": /&1/"' \
 	"$desc says that there are 1*"
 row 'edit_json "s/\"databases\": \[/\"databases\": 7, \"x\": [/"' \

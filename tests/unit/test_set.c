@@ -319,6 +319,8 @@ static void no_list(void **state)
 #define JSON "`backup.json`: "
 #define WITH(databases) HEAD COUNTS ", \"databases\": [" databases "]}"
 
+#define SHAPED(shape) HEAD COUNTS DATABASES ", " shape "}"
+
 static const struct {
 	const char *text;
 	const char *flaws;
@@ -341,9 +343,9 @@ static const struct {
 	     "`data_bytes` is not a count\n"},
     {HEAD COUNTS ", \"databases\": {}}", JSON "`databases` is not an array\n"},
     {HEAD DATABASES ", \"data_files\": 3, \"data_bytes\": 3}",
-	JSON "says that there are 3 files below data, and there are 2\n"},
+	JSON "says that there are 3 files of data, and there are 2\n"},
     {HEAD DATABASES ", \"data_files\": 2, \"data_bytes\": 4}",
-	JSON "says that there are 4 bytes below data, and there are 3\n"},
+	JSON "says that there are 4 bytes of data, and there are 3\n"},
     {WITH("7"), JSON "database 1: `path` is no path in a set\n"},
     {WITH("{\"path\": \"../a\"}"),
 	JSON "database 1: `path` is no path in a set\n"},
@@ -363,6 +365,20 @@ static const struct {
     {WITH(DB_A ", {\"path\": \"data/b.db\", \"size_bytes\": 9, \"frozen\": "
 	       "false, \"error\": \"x\"}"),
 	"`data/b.db`: was not frozen: this set has no backup of it\n"},
+    {SHAPED("\"links\": 1"), JSON "`links` is not an array\n"},
+    {SHAPED("\"empty_directories\": {}"),
+	JSON "`empty_directories` is not an array\n"},
+    {SHAPED("\"links\": [1]"), JSON "`links` 1: `path` is no path in a set\n"},
+    {SHAPED("\"links\": [{\"path\": \"../l\", \"target\": \"x\"}]"),
+	JSON "`links` 1: `path` is no path in a set\n"},
+    {SHAPED("\"links\": [{\"path\": \"l\"}]"),
+	JSON "link `l`: `target` leads to nothing in the set\n"},
+    {SHAPED("\"links\": [{\"path\": \"l\", \"target\": \"/etc\"}]"),
+	JSON "link `l`: `target` leads to nothing in the set\n"},
+    {SHAPED("\"links\": [{\"path\": \"l/m\", \"target\": \"../../x\"}]"),
+	JSON "link `l/m`: `target` leads to nothing in the set\n"},
+    {SHAPED("\"empty_directories\": [{\"path\": \"/e\"}]"),
+	JSON "`empty_directories` 1: `path` is no path in a set\n"},
 };
 
 static void bad_descriptions(void **state)
@@ -491,6 +507,46 @@ static void directories_that_are_links(void **state)
 	free(away);
 }
 
+/* What the description has beside files. */
+static void shape(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, "backup.json",
+	    SHAPED("\"links\": [{\"path\": \"data/m\", \"target\": \"b.db\"}, "
+		   "{\"path\": \"data/l\", \"target\": \"../verify\"}], "
+		   "\"empty_directories\": [{\"path\": \"data/e\"}]"));
+	expect(f,
+	    "`data/l`: is missing: it is a symbolic link to `../verify`\n"
+	    "`data/m`: is missing: it is a symbolic link to `b.db`\n"
+	    "`data/e`: is missing: it is an empty directory\n");
+	assert_int_equal(
+	    symlink("../verify", scratch_path(f->dir, "data/l")), 0);
+	assert_int_equal(symlink("b.db", scratch_path(f->dir, "data/m")), 0);
+	assert_int_equal(mkdir(scratch_path(f->dir, "data/e"), 0700), 0);
+	expect(f, "");
+	/* Another target, nothing at all in its place, a link too many. */
+	assert_int_equal(unlink(scratch_path(f->dir, "data/m")), 0);
+	assert_int_equal(symlink("b.dB", scratch_path(f->dir, "data/m")), 0);
+	expect(f, "`data/m`: leads to another place than `b.db`\n");
+	assert_int_equal(unlink(scratch_path(f->dir, "data/m")), 0);
+	assert_int_equal(symlink("b.db2", scratch_path(f->dir, "data/m")), 0);
+	expect(f, "`data/m`: leads to another place than `b.db`\n");
+	assert_int_equal(unlink(scratch_path(f->dir, "data/m")), 0);
+	assert_int_equal(mkdir(scratch_path(f->dir, "data/m"), 0700), 0);
+	expect(f, "`data/m`: is no symbolic link: it was one to `b.db`\n");
+	assert_int_equal(rmdir(scratch_path(f->dir, "data/m")), 0);
+	assert_int_equal(symlink("b.db", scratch_path(f->dir, "data/m")), 0);
+	assert_int_equal(symlink("b.db", scratch_path(f->dir, "data/n")), 0);
+	expect(f, "`data/n`: is a symbolic link, and no file\n");
+	assert_int_equal(unlink(scratch_path(f->dir, "data/n")), 0);
+	assert_int_equal(rmdir(scratch_path(f->dir, "data/e")), 0);
+	assert_int_equal(symlink("../data", scratch_path(f->dir, "data/e")), 0);
+	expect(f,
+	    "`data/e`: is a symbolic link, and no file\n"
+	    "`data/e`: is no directory: it was an empty one\n");
+}
+
 static void sidecars(void **state)
 {
 	struct fixture *f = *state;
@@ -597,6 +653,7 @@ int main(void)
 	    TEST(times),
 	    TEST(no_files),
 	    TEST(directories_that_are_links),
+	    TEST(shape),
 	    TEST(sidecars),
 	    TEST(files_that_can_be_opened),
 	    TEST(noise),

@@ -60,6 +60,16 @@ static void list_root(
 	}
 }
 
+/* The i-th child of a listing: in order, but for what is best read last. */
+static uint32_t listed_child(const struct still_entry *dir, uint32_t i)
+{
+	uint32_t child = dir->first_child + i;
+
+	if (!dir->listed_last || child < dir->listed_last)
+		return child;
+	return i + 1 < dir->n_children ? child + 1 : dir->listed_last;
+}
+
 static void list_entry(struct fs_state *state, struct listing *listing,
     const struct fs_view *view, off_t off)
 {
@@ -72,8 +82,8 @@ static void list_entry(struct fs_state *state, struct listing *listing,
 		const char *name = off ? ".." : ".";
 
 		if (off >= 2) {
-			uint32_t child = dir->first_child +
-			    (uint32_t) (off - 2);
+			uint32_t child = listed_child(
+			    dir, (uint32_t) (off - 2));
 
 			name = view->entries[child].name;
 			fs_view_param(state, view, child, &param);

@@ -210,7 +210,7 @@ void fs_file_read_entry(fuse_req_t req, fuse_ino_t node, size_t size, off_t off)
 		fuse_reply_err(req, EIO);
 		return;
 	}
-	if (fs_view_entry(&view)->seal &&
+	if (fs_view_entry(&view)->closing &&
 	    !still_session_sealed(view.shown->session))
 		fs_gate_park(&state->seal_gate,
 		    &(struct fs_call){.op = FS_CALL_READ,

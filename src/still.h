@@ -261,8 +261,14 @@ struct still_entry {
 	uint64_t ino; /* XXH3-64 of the path, two bits shortened; bit 62 is
 			   set for what closes a set, so that tools that sort by
 			   inode number read it last; bit 63 is never set */
-	bool seal;    /* verify/XXH128SUMS */
+	bool closing; /* its bytes are made of all others: it is not there
+			   before still_session_seal() */
+	bool seal;    /* verify/XXH128SUMS; closes all */
+	uint32_t listed_last; /* of a directory: a child that closes a set and
+				 is best listed behind the others; 0: none */
 };
+
+#define STILL_INO_CLOSING (UINT64_C(1) << 62)
 
 /* ---- session ----------------------------------------------------------- */
 
@@ -356,7 +362,7 @@ uint32_t still_session_find(
  * SERVING, any thread. Read up to `len` bytes of file `index`. Returns the
  * number of bytes, fewer than `len` only at the end of the file, or a negative
  * code: CORRUPT dooms the session; LOST for every read from then on; STALE when
- * the session is over; AGAIN for the seal when it is not made yet: call
+ * the session is over; AGAIN for a closing file when it is not made yet: call
  * still_session_seal(). Blocks on the disk only.
  */
 ssize_t still_session_read(struct still_session *session, uint32_t index,
@@ -367,7 +373,7 @@ bool still_session_sealed(struct still_session *session);
 
 /*
  * SERVING, one thread at a time: read whatever no reader has read yet, so that
- * every file has its digest, and make verify/XXH128SUMS. CORRUPT when the
+ * every file has its digest, and make the closing files. CORRUPT when the
  * session is doomed. Blocks for a pass over the unread rest.
  */
 int still_session_seal(struct still_session *session, struct still_error *err);

@@ -173,6 +173,15 @@ int still_sys_fsync(int fd)
 	return rc == 0 || errno == EINVAL ? 0 : -errno;
 }
 
+int still_sys_symlink(const char *target, int dirfd, const char *path)
+{
+	int injected = fault(STILL_SYS_MKDIR);
+
+	if (injected)
+		return -injected;
+	return symlinkat(target, dirfd, path) == 0 ? 0 : -errno;
+}
+
 int still_sys_mkdir(int dirfd, const char *name, mode_t mode)
 {
 	int injected = fault(STILL_SYS_MKDIR);

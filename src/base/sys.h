@@ -73,6 +73,9 @@ int still_sys_allocate(int fd, uint64_t bytes);
  * to write for a directory say EINVAL, which is 0. Blocks on the disk. */
 int still_sys_fsync(int fd);
 
+/* symlinkat(2); 0 or -errno. */
+int still_sys_symlink(const char *target, int dirfd, const char *path);
+
 /* mkdirat(2); 0 or -errno. */
 int still_sys_mkdir(int dirfd, const char *name, mode_t mode);
 

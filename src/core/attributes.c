@@ -4,6 +4,7 @@
 #include "core/attributes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -53,6 +54,21 @@ static int give_owner_and_mode(int fd, const struct stat *like)
 		return rc;
 	/* Behind the owner: to change him takes bits away. */
 	return fchmod(fd, mode) == 0 ? 0 : -errno;
+}
+
+int still_attributes_set_link(int dirfd, const struct still_entry *entry)
+{
+	struct timespec time = {.tv_sec = entry->time_s};
+	struct timespec times[2] = {time, time};
+
+	if (fchownat(dirfd, entry->path, entry->uid, entry->gid,
+		AT_SYMLINK_NOFOLLOW) != 0 &&
+	    !may_pass(errno))
+		return -errno;
+	if (utimensat(dirfd, entry->path, times, AT_SYMLINK_NOFOLLOW) != 0 &&
+	    !may_pass(errno))
+		return -errno;
+	return 0;
 }
 
 int still_attributes_set(int fd, uid_t uid, gid_t gid, mode_t mode)

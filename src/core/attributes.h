@@ -18,9 +18,15 @@
 
 #include <sys/stat.h>
 
+#include "still.h"
+
 /* Owner, group and mode. File systems that know no owners or modes, or will not
  * have them set, are let have their way. 0 or -errno. */
 int still_attributes_set(int fd, uid_t uid, gid_t gid, mode_t mode);
+
+/* Owner, group and time of the symbolic link that `entry` is, below `dirfd`; it
+ * has no mode of its own. Likewise. */
+int still_attributes_set_link(int dirfd, const struct still_entry *entry);
 
 /* Owner, group, mode and time of modification of the open file or directory
  * `from`, which may be of O_PATH. 0 or -errno. */

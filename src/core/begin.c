@@ -32,7 +32,8 @@ static int track(struct still_session *session, struct still_error *err)
 		const struct still_entry *e = &session->snapshot.entries[i];
 
 		still_digest_init(&session->tracked[i].digest,
-		    e->seal ? 0 : e->size_bytes, &session->bytes_hashed);
+		    e->closing ? 0 : e->size_bytes, session->snapshot.closes,
+		    &session->bytes_hashed);
 		pthread_mutex_init(&session->tracked[i].lock, NULL);
 		if (e->kind == STILL_FILE && e->size_bytes > 0)
 			session->files++;

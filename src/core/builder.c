@@ -119,8 +119,9 @@ static int check_path(const char *path, struct still_error *err)
 	return 0;
 }
 
-int still_builder_file(struct still_builder *builder,
-    const struct still_file_spec *spec, struct still_error *err)
+static int add_file(struct still_builder *builder,
+    const struct still_file_spec *spec, enum still_source_kind source,
+    struct still_error *err)
 {
 	struct still_node node = {
 	    .kind = STILL_FILE,
@@ -128,7 +129,7 @@ int still_builder_file(struct still_builder *builder,
 	    .mode = spec->mode,
 	    .uid = spec->uid,
 	    .gid = spec->gid,
-	    .source = {.kind = STILL_SOURCE_ENGINE, .object = spec->object},
+	    .source = {.kind = source, .object = spec->object},
 	};
 	int rc = check_path(spec->path, err);
 
@@ -148,6 +149,20 @@ int still_builder_file(struct still_builder *builder,
 	builder->n_files++;
 	builder->n_bytes += spec->size_bytes;
 	return 0;
+}
+
+int still_builder_file(struct still_builder *builder,
+    const struct still_file_spec *spec, struct still_error *err)
+{
+	return add_file(builder, spec, STILL_SOURCE_ENGINE, err);
+}
+
+int still_builder_closing(struct still_builder *builder,
+    const struct still_file_spec *spec, struct still_error *err)
+{
+	assert(!spec->identity);
+	builder->closes = true;
+	return add_file(builder, spec, STILL_SOURCE_CLOSING, err);
 }
 
 int still_builder_dir(struct still_builder *builder, const char *path,

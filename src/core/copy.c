@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "base/sys.h"
+#include "core/attributes.h"
 #include "core/copy_parts.h"
 #include "core/crew.h"
 
@@ -29,6 +31,9 @@ static bool is_sane(const struct still_copy *copy, uint32_t i)
 	if (i == 0)
 		return e->kind == STILL_DIR && !*e->path;
 	if (e->parent >= i || copy->entries[e->parent].kind != STILL_DIR)
+		return false;
+	if ((e->kind == STILL_LINK) != !!e->target ||
+	    (e->target && !still_path_link_stays(e->path, e->target)))
 		return false;
 	for (;;) {
 		size_t len = strcspn(part, "/");
@@ -143,7 +148,7 @@ static bool take(struct queue *queue, struct piece *ret)
 	pthread_mutex_lock(&queue->lock);
 	while (queue->index < copy->n &&
 	    (copy->entries[queue->index].kind != STILL_FILE ||
-		copy->entries[queue->index].seal))
+		copy->entries[queue->index].closing))
 		queue->index++;
 	if (queue->index == copy->n) {
 		pthread_mutex_unlock(&queue->lock);
@@ -268,6 +273,26 @@ static int make_dirs(const struct still_copy *copy, struct still_error *err)
 	return 0;
 }
 
+/* They are followed by nobody here, and dressed when they are made: a link has
+ * no mode, and its directory's sync is what makes it durable. */
+static int make_links(const struct still_copy *copy, struct still_error *err)
+{
+	for (uint32_t i = 1; i < copy->n; i++) {
+		int rc;
+
+		if (copy->entries[i].kind != STILL_LINK)
+			continue;
+		rc = still_sys_symlink(copy->entries[i].target, copy->dirfd,
+		    copy->entries[i].path);
+		if (rc == 0)
+			rc = still_attributes_set_link(
+			    copy->dirfd, &copy->entries[i]);
+		if (rc < 0)
+			return still_copy_error(copy, i, -rc, err);
+	}
+	return 0;
+}
+
 /* More than processors: some wait for a disk while others compute. */
 static unsigned threads_of(const struct still_copy *copy)
 {
@@ -297,7 +322,7 @@ static size_t fill_queue(struct queue *queue)
 		uint64_t size = copy->entries[i].size_bytes;
 
 		if (copy->entries[i].kind != STILL_FILE ||
-		    copy->entries[i].seal)
+		    copy->entries[i].closing)
 			continue;
 		queue->missing[i] = size;
 		n += size ? (size_t) ((size - 1) / queue->piece_bytes) + 1 : 1;
@@ -334,36 +359,49 @@ static uint32_t find_seal(const struct still_copy *copy)
 	return i;
 }
 
-/* When all else is written: it is made of all else. */
-static int copy_seal(struct still_copy *copy, struct still_error *err)
+/* When all else is written: they are made of all else. `state` may be NULL. */
+static int copy_closing(struct still_copy *copy, uint32_t index, void *data,
+    struct still_hash_state *state, struct still_error *err)
 {
-	struct piece piece = {.index = find_seal(copy)};
-	uint64_t size = copy->entries[piece.index].size_bytes;
-	struct still_hash_state *state = still_hash_new();
-	void *data = malloc(PIECE_MAX_BYTES);
-	int rc = state && data ? 0 : still_error_nomem(err);
+	struct piece piece = {.index = index};
+	uint64_t size = copy->entries[index].size_bytes;
 
-	still_ticker_file(copy->ticker, copy->entries[piece.index].path);
+	still_ticker_file(copy->ticker, copy->entries[index].path);
 	do {
+		int rc = still_ticker_check(copy->ticker, err);
+
 		piece.len = size - piece.off_bytes < PIECE_MAX_BYTES
 		    ? (size_t) (size - piece.off_bytes)
 		    : PIECE_MAX_BYTES;
-		if (rc == 0)
-			rc = still_ticker_check(copy->ticker, err);
 		if (rc == 0)
 			rc = read_piece(copy, &piece, data, err);
 		if (rc == 0)
 			rc = write_piece(copy, &piece, data, err);
 		if (rc < 0)
-			break;
-		still_hash_update(state, data, piece.len);
+			return rc;
+		if (state)
+			still_hash_update(state, data, piece.len);
 		still_ticker_count(copy->ticker, 0, piece.len);
 		piece.off_bytes += piece.len;
 	} while (piece.off_bytes < size);
+	still_ticker_count(copy->ticker, 1, 0);
+	return 0;
+}
+
+/* The seal last. */
+static int copy_closings(struct still_copy *copy, struct still_error *err)
+{
+	struct still_hash_state *state = still_hash_new();
+	void *data = malloc(PIECE_MAX_BYTES);
+	int rc = state && data ? 0 : still_error_nomem(err);
+
+	for (uint32_t i = 0; rc == 0 && i < copy->n; i++)
+		if (copy->entries[i].closing && !copy->entries[i].seal)
+			rc = copy_closing(copy, i, data, NULL, err);
+	if (rc == 0)
+		rc = copy_closing(copy, find_seal(copy), data, state, err);
 	if (rc == 0)
 		copy->seal_sum = still_hash_digest(state);
-	if (rc == 0)
-		still_ticker_count(copy->ticker, 1, 0);
 	still_hash_free(state);
 	free(data);
 	return rc;
@@ -377,6 +415,8 @@ int still_copy_write(struct still_copy *copy, struct still_error *err)
 	    copy->ticker, STILL_PHASE_COPYING, copy->files, copy->bytes);
 	rc = make_dirs(copy, err);
 	if (rc == 0)
+		rc = make_links(copy, err);
+	if (rc == 0)
 		rc = copy_files(copy, err);
-	return rc < 0 ? rc : copy_seal(copy, err);
+	return rc < 0 ? rc : copy_closings(copy, err);
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -167,12 +168,30 @@ static int compare(struct check *check, uint32_t index, struct still_error *err)
 	    copy, index, "what was read back is not what was written", err);
 }
 
+static int check_link(
+    struct still_copy *copy, uint32_t index, struct still_error *err)
+{
+	const struct still_entry *entry = &copy->entries[index];
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(
+	    copy->dirfd, entry->path, target, sizeof(target));
+
+	if (n < 0 && errno != EINVAL)
+		return still_copy_error(copy, index, errno, err);
+	if (n >= 0 && (size_t) n == strlen(entry->target) &&
+	    memcmp(target, entry->target, (size_t) n) == 0)
+		return 0;
+	return wrong(copy, index, "is not the link that was made", err);
+}
+
 static int check_file(void *arg, size_t i, struct still_error *err)
 {
 	struct check *check = arg;
 	struct still_copy *copy = check->copy;
 	int rc;
 
+	if (copy->entries[i].kind == STILL_LINK)
+		return check_link(copy, (uint32_t) i, err);
 	if (copy->entries[i].kind != STILL_FILE || copy->entries[i].seal)
 		return 0;
 	still_ticker_file(copy->ticker, copy->entries[i].path);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc32c.h"
+
 /* The largest gap that is waited for, or read, for the sake of the bytes behind
  * it: a few of the kernel's largest requests. */
 #define GAP_MAX_BYTES (4 * 1024 * 1024)
@@ -15,18 +17,21 @@
 static void settle(struct still_digest *digest, struct still_hash128 value)
 {
 	digest->value = value;
+	digest->crc = still_crc32c_end(digest->crc);
 	digest->done = true;
 	still_hash_free(digest->state);
 	digest->state = NULL;
 }
 
 void still_digest_init(struct still_digest *digest, uint64_t size_bytes,
-    atomic_uint_fast64_t *total)
+    bool with_crc, atomic_uint_fast64_t *total)
 {
 	memset(digest, 0, sizeof(*digest));
 	pthread_mutex_init(&digest->lock, NULL);
 	pthread_cond_init(&digest->ended, NULL);
 	digest->size_bytes = size_bytes;
+	digest->with_crc = with_crc;
+	digest->crc = STILL_CRC32C_INIT;
 	digest->total = total;
 	if (size_bytes == 0)
 		settle(digest, still_hash128("", 0));
@@ -38,6 +43,8 @@ static int advance(struct still_digest *digest, const void *data, size_t len)
 {
 	/* Most files are small. */
 	if (len == digest->size_bytes) {
+		if (digest->with_crc)
+			digest->crc = still_crc32c(digest->crc, data, len);
 		digest->frontier_bytes = len;
 		atomic_fetch_add(digest->total, len);
 		settle(digest, still_hash128(data, len));
@@ -49,6 +56,8 @@ static int advance(struct still_digest *digest, const void *data, size_t len)
 			return STILL_ERR_NOMEM;
 	}
 	still_hash_update(digest->state, data, len);
+	if (digest->with_crc)
+		digest->crc = still_crc32c(digest->crc, data, len);
 	digest->frontier_bytes += len;
 	atomic_fetch_add(digest->total, len);
 	if (digest->frontier_bytes == digest->size_bytes)

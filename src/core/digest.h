@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * digest: the XXH128 of one file while it is read in any order.
+ * digest: the XXH128 of one file, and where it is wanted its CRC-32C, while it is
+ * read in any order.
  *
  * A digest is sequential and reads are not. The state advances whenever a read
  * covers the frontier (the first byte that is not digested yet). Of two parallel
@@ -47,12 +48,14 @@ struct still_digest {
 	uint64_t frontier_bytes; /* all before it is digested */
 	struct still_hash_state *state; /* between first and last byte */
 	struct still_hash128 value;     /* set with done */
+	bool with_crc;                  /* constant */
+	uint32_t crc;                   /* likewise, if it is wanted */
 	bool done;
 	atomic_uint_fast64_t *total; /* borrowed; grows with the frontier */
 };
 
 void still_digest_init(struct still_digest *digest, uint64_t size_bytes,
-    atomic_uint_fast64_t *total);
+    bool with_crc, atomic_uint_fast64_t *total);
 
 /* Before the first byte of a read. `read` stays where it is until its end. */
 void still_digest_begin(struct still_digest *digest,

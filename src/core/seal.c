@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* seal: verify/XXH128SUMS, made when every byte under it was verified while the
- * moment was protected. */
+ * moment was protected; and before it the engine's closing files, which are under
+ * it, too. */
 #include "config.h"
 
 #include <stdio.h>
@@ -105,7 +106,7 @@ static int digest_all(struct still_session *session,
 		struct still_fill fill = {session, i};
 
 		if (snapshot->entries[i].kind != STILL_FILE ||
-		    i == snapshot->seal)
+		    snapshot->entries[i].closing)
 			continue;
 		rc = still_digest_complete(&session->tracked[i].digest,
 		    still_session_fill, &fill, &session->cancel, err);
@@ -120,6 +121,72 @@ static int digest_all(struct still_session *session,
 		free(digests);
 	return rc;
 }
+
+/* ---- the engine's closing files ------------------------------------------ */
+
+static struct still_closed_file *list_closed(
+    const struct still_session *session, size_t *ret_n)
+{
+	const struct still_snapshot *snapshot = &session->snapshot;
+	struct still_closed_file *files = calloc(snapshot->n, sizeof(*files));
+	size_t n = 0;
+
+	for (uint32_t i = 0; files && i < snapshot->n; i++) {
+		const struct still_entry *e = &snapshot->entries[i];
+
+		if (e->kind == STILL_FILE && !e->closing)
+			files[n++] = (struct still_closed_file){e->path,
+			    e->size_bytes, e->time_s,
+			    session->tracked[i].digest.crc};
+	}
+	*ret_n = n;
+	return files;
+}
+
+static int close_one(struct still_session *session, uint32_t index,
+    const struct still_closed_file *files, size_t n,
+    struct still_hash128 *ret_digest, struct still_error *err)
+{
+	const struct still_entry *entry = &session->snapshot.entries[index];
+	char *text = malloc((size_t) entry->size_bytes + 1);
+	int rc = text
+	    ? still_engine_close(session->instance->engine,
+		  session->snapshot.sources[index].object, files, n, text, err)
+	    : still_error_nomem(err);
+
+	if (rc < 0) {
+		free(text);
+		return rc;
+	}
+	*ret_digest = still_hash128(text, (size_t) entry->size_bytes);
+	pthread_mutex_lock(&session->lock);
+	free(session->tracked[index].text);
+	session->tracked[index].text = text;
+	pthread_mutex_unlock(&session->lock);
+	return 0;
+}
+
+static int close_all(struct still_session *session,
+    struct still_hash128 *digests, struct still_error *err)
+{
+	const struct still_snapshot *snapshot = &session->snapshot;
+	struct still_closed_file *files;
+	size_t n;
+	int rc = 0;
+
+	if (!snapshot->closes)
+		return 0;
+	files = list_closed(session, &n);
+	if (!files)
+		return still_error_nomem(err);
+	for (uint32_t i = 0; rc == 0 && i < snapshot->n; i++)
+		if (snapshot->sources[i].kind == STILL_SOURCE_CLOSING)
+			rc = close_one(session, i, files, n, &digests[i], err);
+	free(files);
+	return rc;
+}
+
+/* ---- the seal ------------------------------------------------------------ */
 
 /* On record before it is handed out. */
 static int record(struct still_session *session,
@@ -147,6 +214,8 @@ static int seal(struct still_session *session, struct still_error *err)
 	if (doomed)
 		return STILL_ERR_CORRUPT;
 	rc = digest_all(session, &digests, err);
+	if (rc == 0)
+		rc = close_all(session, digests, err);
 	/* All bytes were right when they were read; the moment must also have
 	 * been protected until the last of them was. */
 	if (rc == 0)

@@ -198,19 +198,22 @@ int still_session_doomed_error(
 	    still_error_msg(&session->error));
 }
 
-static int read_seal(struct still_session *session, uint64_t off_bytes,
-    void *data, size_t len, struct still_error *err)
+static int read_closing(struct still_session *session, uint32_t index,
+    uint64_t off_bytes, void *data, size_t len, struct still_error *err)
 {
+	const struct still_entry *entry = &session->snapshot.entries[index];
+	const char *text;
 	int rc = 0;
 
 	pthread_mutex_lock(&session->lock);
 	if (session->doomed)
 		rc = still_session_doomed_error(session, err);
-	else if (!session->seal)
+	text = entry->seal ? session->seal : session->tracked[index].text;
+	if (rc == 0 && !text)
 		rc = still_error_set(err, STILL_ERR_AGAIN, 0, NULL,
-		    "`" STILL_SEAL_PATH "`: is not made yet");
-	else
-		memcpy(data, session->seal + off_bytes, len);
+		    "`%s`: is not made yet", entry->path);
+	if (rc == 0)
+		memcpy(data, text + off_bytes, len);
 	pthread_mutex_unlock(&session->lock);
 	return rc;
 }
@@ -254,8 +257,9 @@ static ssize_t read_entry(struct still_session *session, uint32_t index,
 		return 0;
 	if (len > entry->size_bytes - off_bytes)
 		len = (size_t) (entry->size_bytes - off_bytes);
-	rc = entry->seal ? read_seal(session, off_bytes, data, len, err)
-			 : read_file(session, index, off_bytes, data, len, err);
+	rc = entry->closing
+	    ? read_closing(session, index, off_bytes, data, len, err)
+	    : read_file(session, index, off_bytes, data, len, err);
 	if (rc < 0)
 		return rc;
 	cover(session, index, off_bytes, len);

@@ -56,6 +56,7 @@ void still_session_free(struct still_session *session)
 	still_session_end(session, STILL_END_DONE);
 	for (uint32_t i = 0; session->tracked && i < session->snapshot.n; i++) {
 		still_digest_release(&session->tracked[i].digest);
+		free(session->tracked[i].text);
 		still_coverage_release(&session->tracked[i].coverage);
 		pthread_mutex_destroy(&session->tracked[i].lock);
 	}

@@ -33,6 +33,8 @@ struct still_tracked {
 	pthread_mutex_t lock; /* of what follows */
 	struct still_coverage coverage;
 	bool whole;
+	char *text; /* owned; of a closing file of the engine, once it is made;
+		       under the session's lock */
 };
 
 /* Damage is told once per place, and only so often. */

@@ -116,9 +116,11 @@ static void fill_entry(
 	    .time_s = time_s,
 	    .ino = still_hash64(node->path, strlen(node->path)) >> 2,
 	    .seal = strcmp(node->path, STILL_SEAL_PATH) == 0,
+	    .closing = node->source.kind == STILL_SOURCE_SEAL ||
+		node->source.kind == STILL_SOURCE_CLOSING,
 	};
-	if (closes_the_set(node->path))
-		entry->ino |= UINT64_C(1) << 62;
+	if (entry->closing || closes_the_set(node->path))
+		entry->ino |= STILL_INO_CLOSING;
 	node->path = NULL;
 	node->target = NULL;
 }
@@ -147,6 +149,8 @@ static void link_entries(struct still_snapshot *snapshot)
 		if (entries[parent].n_children++ == 0)
 			entries[parent].first_child = i;
 		entries[parent].n_subdirs += entries[i].kind == STILL_DIR;
+		if (entries[i].closing)
+			entries[parent].listed_last = i;
 	}
 }
 
@@ -194,7 +198,8 @@ static int allocate(struct still_snapshot *snapshot)
 static int make_entries(struct still_builder *builder, int64_t time_s,
     int64_t dir_time_s, struct still_snapshot *ret, struct still_error *err)
 {
-	struct still_snapshot snapshot = {.n = (uint32_t) builder->n_nodes};
+	struct still_snapshot snapshot = {
+	    .n = (uint32_t) builder->n_nodes, .closes = builder->closes};
 
 	if (allocate(&snapshot) < 0) {
 		still_snapshot_release(&snapshot);

@@ -6,7 +6,8 @@
  * The entries are one array, breadth first: by depth, then by path with '/'
  * lower than any other byte. So the children of a directory stand together,
  * sorted by name; a name is found by bisection; and "verify", which closes a
- * set, comes after "backup.json", "data" and "tablespaces" in every listing.
+ * set, comes after "backup.json", "data" and "tablespaces" in every listing. A
+ * closing file is listed behind the others of its directory (listed_last).
  *
  * Threads: built by one, then constant.
  */
@@ -42,6 +43,7 @@ struct still_builder {
 	const char *verified;
 	struct still_damage *damages; /* owned */
 	size_t n_damages;
+	bool closes;       /* there are closing files */
 	uint32_t dir_mode; /* for what the engine does not hand over */
 	uid_t uid;
 	gid_t gid;
@@ -52,6 +54,7 @@ struct still_snapshot {
 	struct still_source *sources; /* owned; one per entry */
 	uint32_t n;
 	uint32_t seal; /* index of verify/XXH128SUMS */
+	bool closes;   /* there are closing files of the engine */
 
 	/* Owned; one per entry. NULL: never the same. That of a directory is
 	 * made of its children's names and kinds. */

@@ -10,12 +10,13 @@ enum still_source_kind {
 	STILL_SOURCE_MEMORY, /* text made by the core, whole at the freeze */
 	STILL_SOURCE_ENGINE, /* the engine's read */
 	STILL_SOURCE_SEAL,   /* text made by the closing pass */
+	STILL_SOURCE_CLOSING /* likewise, by the engine */
 };
 
 struct still_source {
 	enum still_source_kind kind;
 	char *memory; /* MEMORY: owned; size_bytes of the entry long */
-	void *object; /* ENGINE: the engine's, valid until thaw */
+	void *object; /* ENGINE, CLOSING: the engine's, valid until thaw */
 };
 
 #endif

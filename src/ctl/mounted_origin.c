@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,9 +96,9 @@ static int fail(const struct ctl_mounted_origin *mounted, const char *path,
 	    mounted->mountpoint, *path ? "/" : "", path);
 }
 
-/* Takes `path`. */
-static int add(struct ctl_mounted_origin *mounted, char *path, uint32_t parent,
-    const struct stat *st, struct still_error *err)
+/* Takes `path`, and `target`, which may be NULL. */
+static int add(struct ctl_mounted_origin *mounted, char *path, char *target,
+    uint32_t parent, const struct stat *st, struct still_error *err)
 {
 	struct still_entry *entry;
 
@@ -113,12 +114,16 @@ static int add(struct ctl_mounted_origin *mounted, char *path, uint32_t parent,
 	}
 	if (!path || mounted->n == mounted->capacity) {
 		free(path);
+		free(target);
 		return still_error_nomem(err);
 	}
 	entry = &mounted->entries[mounted->n++];
 	*entry = (struct still_entry){
-	    .kind = S_ISDIR(st->st_mode) ? STILL_DIR : STILL_FILE,
+	    .kind = S_ISDIR(st->st_mode) ? STILL_DIR
+		: S_ISLNK(st->st_mode)   ? STILL_LINK
+					 : STILL_FILE,
 	    .path = path,
+	    .target = target,
 	    .name = still_path_base(path),
 	    .parent = parent,
 	    .mode = st->st_mode & 07777,
@@ -127,15 +132,29 @@ static int add(struct ctl_mounted_origin *mounted, char *path, uint32_t parent,
 	    .size_bytes = S_ISREG(st->st_mode) ? (uint64_t) st->st_size : 0,
 	    .time_s = st->st_mtim.tv_sec,
 	    .ino = st->st_ino,
+	    .closing = S_ISREG(st->st_mode) && (st->st_ino & STILL_INO_CLOSING),
 	    .seal = strcmp(path, SEAL_PATH) == 0,
 	};
 	return 0;
+}
+
+static int read_link(const struct ctl_mounted_origin *mounted, int fd,
+    const char *name, const char *path, char **ret, struct still_error *err)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(fd, name, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return fail(mounted, path, errno, err);
+	*ret = strndup(target, (size_t) n);
+	return *ret ? 0 : still_error_nomem(err);
 }
 
 static int add_child(struct ctl_mounted_origin *mounted, uint32_t parent,
     int fd, const char *name, struct still_error *err)
 {
 	char *path = still_path_join(mounted->entries[parent].path, name);
+	char *target = NULL;
 	struct stat st;
 	int rc = 0;
 
@@ -143,12 +162,14 @@ static int add_child(struct ctl_mounted_origin *mounted, uint32_t parent,
 		return still_error_nomem(err);
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		rc = fail(mounted, path, errno, err);
+	else if (S_ISLNK(st.st_mode))
+		rc = read_link(mounted, fd, name, path, &target, err);
 	else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		rc = still_error_set(err, STILL_ERR_INVALID, 0, NULL,
 		    "`%s/backup/%s`: neither a file nor a directory",
 		    mounted->mountpoint, path);
 	if (rc == 0)
-		return add(mounted, path, parent, &st, err);
+		return add(mounted, path, target, parent, &st, err);
 	free(path);
 	return rc;
 }
@@ -209,7 +230,7 @@ static int walk(struct ctl_mounted_origin *mounted, const atomic_bool *cancel,
 	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (mounted->dirfd < 0 || fstat(mounted->dirfd, &st) != 0)
 		return fail(mounted, "", errno, err);
-	rc = add(mounted, strdup(""), 0, &st, err);
+	rc = add(mounted, strdup(""), NULL, 0, &st, err);
 	for (uint32_t i = 0; rc == 0 && i < mounted->n; i++) {
 		if (mounted->entries[i].kind == STILL_DIR)
 			rc = add_children(mounted, i, err);
@@ -437,8 +458,10 @@ void ctl_mounted_origin_free(struct ctl_mounted_origin *mounted)
 {
 	if (!mounted)
 		return;
-	for (uint32_t i = 0; i < mounted->n; i++)
+	for (uint32_t i = 0; i < mounted->n; i++) {
 		free((void *) mounted->entries[i].path);
+		free((void *) mounted->entries[i].target);
+	}
 	free(mounted->entries);
 	if (mounted->dirfd >= 0)
 		close(mounted->dirfd);

@@ -178,6 +178,10 @@ struct still_file_spec {
  * done; of a directory the first attributes count. */
 int still_builder_file(struct still_builder *builder,
     const struct still_file_spec *spec, struct still_error *err);
+/* A file that is made of all others: its size is known, and its bytes are when
+ * every other one was read (see still_close_fn). It has no identity. */
+int still_builder_closing(struct still_builder *builder,
+    const struct still_file_spec *spec, struct still_error *err);
 int still_builder_dir(struct still_builder *builder, const char *path,
     uint32_t mode, uid_t uid, gid_t gid, struct still_error *err);
 
@@ -259,6 +263,24 @@ typedef int still_freeze_fn(struct still_engine_instance *instance,
 typedef int still_read_fn(struct still_engine_instance *instance, void *object,
     uint64_t off_bytes, void *data, size_t len, struct still_error *err);
 
+/* A file of the snapshot, every byte of it verified and digested. */
+struct still_closed_file {
+	const char *path; /* relative to backup/ */
+	uint64_t size_bytes;
+	int64_t time_s;  /* as it is shown */
+	uint32_t crc32c; /* base/crc32c.h, ended */
+};
+
+/*
+ * Optional; for who hands over closing files. Fill `data` with all bytes of the
+ * closing file `object`. `files` are all others but the core's seal and other
+ * closing ones, sorted as a snapshot is. 0, NOMEM, LOST, CORRUPT. Does not
+ * block.
+ */
+typedef int still_close_fn(struct still_engine_instance *instance, void *object,
+    const struct still_closed_file *files, size_t n, char *data,
+    struct still_error *err);
+
 /* What an instance bears for the sake of the moment, and what is done about it;
  * over all databases. */
 struct still_held {
@@ -322,6 +344,7 @@ struct still_engine {
 	still_thaw_fn *thaw;
 	still_detach_fn *detach;
 	still_check_set_fn *check_set; /* NULL: it has no means */
+	still_close_fn *close;         /* NULL: it has no closing files */
 };
 
 /* The engine for `source`, or NULL. With `name` (may be NULL) only the engine
@@ -373,6 +396,14 @@ static inline int still_engine_read(struct still_engine_instance *instance,
 	    instance, object, off_bytes, data, len, err);
 	assert(rc <= 0);
 	return rc;
+}
+
+static inline int still_engine_close(struct still_engine_instance *instance,
+    void *object, const struct still_closed_file *files, size_t n, char *data,
+    struct still_error *err)
+{
+	assert(instance->engine->close);
+	return instance->engine->close(instance, object, files, n, data, err);
 }
 
 static inline int still_engine_keep(struct still_engine_instance *instance,

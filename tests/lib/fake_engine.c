@@ -9,6 +9,8 @@
 
 #include "base/sys.h"
 
+#define PATH_BYTES 40 /* of "data/sub/NUMBER.db" */
+
 struct database {
 	size_t number;
 	uint64_t size_bytes;
@@ -19,7 +21,7 @@ struct instance {
 	struct still_engine_instance base;
 	char *source; /* owned */
 	struct still_database_info infos[STILL_FAKE_DATABASES_MAX];
-	char paths[STILL_FAKE_DATABASES_MAX][32];
+	char paths[STILL_FAKE_DATABASES_MAX][PATH_BYTES];
 	size_t n_infos;
 	/* Owned; NULL while not frozen. Freed by thaw, so that a sanitizer
 	 * sees whoever reads an object later. */
@@ -119,7 +121,7 @@ static void write_path(char *out, size_t len, size_t number)
 
 const char *still_fake_path(size_t number)
 {
-	static char path[32];
+	static char path[PATH_BYTES];
 
 	write_path(path, sizeof(path), number);
 	return path;
@@ -235,7 +237,7 @@ static int hand_over(struct database *database, struct still_builder *builder,
     struct still_error *err)
 {
 	char identity[STILL_IDENTITY_MAX_BYTES];
-	char path[32];
+	char path[PATH_BYTES];
 	struct still_file_spec spec = {
 	    .path = path,
 	    .size_bytes = database->size_bytes,
@@ -277,6 +279,49 @@ static int hand_over(struct database *database, struct still_builder *builder,
 	return rc;
 }
 
+#define CLOSING_LINE "%08x %016llx %s\n"
+
+static int hand_over_shape(struct instance *instance,
+    struct still_builder *builder, struct still_error *err)
+{
+	struct still_file_spec spec = {
+	    .path = "data/closing", .mode = 0640, .uid = 4713, .gid = 4714};
+	int rc;
+
+	for (size_t i = 0; i < instance->n_infos; i++)
+		spec.size_bytes += 8 + 1 + 16 + 1 + strlen(still_fake_path(i)) +
+		    1;
+	/* The core's own. */
+	spec.size_bytes += 8 + 1 + 16 + 1 + strlen("backup.json") + 1;
+	rc = still_builder_closing(builder, &spec, err);
+	if (rc == 0)
+		rc = still_builder_dir(
+		    builder, "data/empty", 0700, 4715, 4716, err);
+	if (rc == 0)
+		rc = still_builder_link(
+		    builder, "data/link", "sub", 4715, 4716, err);
+	return rc;
+}
+
+static int fake_close(struct still_engine_instance *base, void *object,
+    const struct still_closed_file *files, size_t n, char *data,
+    struct still_error *err)
+{
+	char *at = data;
+
+	(void) base;
+	(void) object;
+	atomic_fetch_add(&still_fake.n_close, 1);
+	if (still_fake.close_code)
+		return still_error_set(err, still_fake.close_code, 0, NULL,
+		    "`data/closing`: was told to fail");
+	/* It has room for the NUL of the last line. */
+	for (size_t i = 0; i < n; i++)
+		at += sprintf(at, CLOSING_LINE, (unsigned) files[i].crc32c,
+		    (unsigned long long) files[i].size_bytes, files[i].path);
+	return 0;
+}
+
 static int hand_over_all(struct instance *instance,
     struct still_builder *builder, struct still_error *err)
 {
@@ -294,6 +339,8 @@ static int hand_over_all(struct instance *instance,
 		if (rc == 0)
 			rc = hand_over(database, builder, err);
 	}
+	if (rc == 0 && still_fake.shaped)
+		rc = hand_over_shape(instance, builder, err);
 	if (rc == 0 && still_fake.extra_path) {
 		struct still_file_spec spec = {.path = still_fake.extra_path};
 
@@ -416,4 +463,5 @@ const struct still_engine still_engine_fake = {
     .keep = fake_keep,
     .thaw = fake_thaw,
     .detach = fake_detach,
+    .close = fake_close,
 };

@@ -59,6 +59,11 @@ struct still_fake {
 	int unfrozen; /* the one that is listed but not frozen, or -1 */
 	const char *extra_path; /* one more (empty) file, or NULL */
 	bool unpinned;          /* a freeze holds nothing */
+	/* One more link, `data/link` to the directory `sub`, one empty
+	 * directory, `data/empty`, and one closing file, `data/closing`, with a
+	 * line "CRC SIZE PATH" for each other file, in hexadecimal. */
+	bool shaped;
+	int close_code;         /* what the closing file fails with, or 0 */
 	struct still_held held; /* what keep tells */
 	struct still_fake_fault fault;
 	int64_t cut_first_ns;
@@ -78,6 +83,7 @@ struct still_fake {
 	/* How often each operation was called. */
 	atomic_uint n_attach;
 	atomic_uint n_freeze;
+	atomic_uint n_close;
 	atomic_uint n_read;
 	atomic_uint n_keep;
 	atomic_uint n_thaw;

@@ -639,6 +639,56 @@ static void read_back(void **state)
 	}
 }
 
+/* Another link in the place of the link. */
+static void turn(struct fixture *f)
+{
+	char *path = new_path(f, spoilt);
+
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("su", path), 0);
+	free(path);
+}
+
+/* Links, empty directories and closing files come along. */
+static void shaped(void **state)
+{
+	struct fixture *f = *state;
+	struct still_verify_options options = {.quick = true};
+	struct still_verified verified;
+	char target[16] = {0};
+	unsigned n_syncs;
+	struct stat st;
+	char *full;
+
+	still_fake.shaped = true;
+	still_sys_fault = on_call;
+	at_call(f, STILL_SYS_PREAD, 0, 0, NULL);
+	first(f);
+	n_syncs = seam.syncs_before_read;
+	assert_int_equal(atomic_load(&still_fake.n_close), 1);
+	full = strdup(scratch_path(f->dest, "full"));
+	assert_int_equal(
+	    readlink(scratch_path(full, "data/link"), target, sizeof(target)),
+	    3);
+	assert_string_equal(target, "sub");
+	assert_int_equal(lstat(scratch_path(full, "data/link"), &st), 0);
+	assert_int_equal(st.st_uid, geteuid() == 0 ? 4715 : geteuid());
+	assert_true(st.st_mtime > 1000000000);
+	assert_int_equal(st.st_mtim.tv_nsec, 0);
+	assert_int_equal(rmdir(scratch_path(full, "data/empty")), 0);
+	assert_int_equal(mkdir(scratch_path(full, "data/empty"), 0700), 0);
+	holds(f, OLD_SEED);
+	assert_int_equal(still_verify_set(full, &options, &verified, NULL), 0);
+	assert_int_equal(verified.n_flaws, 0);
+	still_verified_release(&verified);
+	free(full);
+	spoilt = "data/link";
+	at_call(f, STILL_SYS_FSYNC, n_syncs, 0, turn);
+	fails(f, STILL_ERR_CORRUPT, STILL_ABORTED_CALLER);
+	assert_non_null(strstr(still_error_msg(&f->err),
+	    "data/link`: is not the link that was made"));
+}
+
 static void full_disk(void **state)
 {
 	struct fixture *f = *state;
@@ -1100,6 +1150,7 @@ int main(void)
 	    TEST(commit_fails),
 	    TEST(not_taken_back),
 	    TEST(read_back),
+	    TEST(shaped),
 	    TEST(full_disk),
 	    TEST(read_only),
 	    TEST(cancel_early),

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "base/crc32c.h"
 #include "core/digest.h"
 #include "tests/unit/scratch.h"
 
@@ -27,6 +28,7 @@ struct file {
 	uint8_t *bytes;
 	size_t size;
 	struct still_hash128 want;
+	uint32_t want_crc;
 	struct still_digest digest;
 	atomic_uint_fast64_t total;
 	atomic_bool cancel;
@@ -49,7 +51,9 @@ static void open_file(struct file *file, size_t size, uint64_t seed)
 		memcpy(file->bytes + i, &word, size - i < 8 ? size - i : 8);
 	}
 	file->want = still_hash128(file->bytes, size);
-	still_digest_init(&file->digest, size, &file->total);
+	file->want_crc = still_crc32c_end(
+	    still_crc32c(STILL_CRC32C_INIT, file->bytes, size));
+	still_digest_init(&file->digest, size, true, &file->total);
 }
 
 static void close_file(struct file *file)
@@ -98,6 +102,7 @@ static void assert_done(struct file *file)
 {
 	assert_true(file->digest.done);
 	assert_memory_equal(file->digest.value.bytes, file->want.bytes, 16);
+	assert_int_equal(file->digest.crc, file->want_crc);
 	assert_true(atomic_load(&file->total) == file->size);
 }
 

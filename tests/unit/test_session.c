@@ -16,6 +16,8 @@
 
 #include "base/hash.h"
 #include "base/sys.h"
+#include "base/crc32c.h"
+#include "base/hash.h"
 #include "core/instance.h"
 #include "core/snapshot.h"
 #include "tests/lib/fake_engine.h"
@@ -171,15 +173,21 @@ static void serve(struct fixture *f, uint32_t index)
 	free(read_file(f, index));
 }
 
-static void serve_all_but_the_seal(struct fixture *f)
+static void serve_all_but(struct fixture *f, const char *path)
 {
 	const struct still_entry *entries;
 	uint32_t n;
 
 	entries = still_session_entries(f->session, &n);
 	for (uint32_t i = 0; i < n; i++)
-		if (entries[i].kind == STILL_FILE && !entries[i].seal)
+		if (entries[i].kind == STILL_FILE && !entries[i].seal &&
+		    strcmp(entries[i].path, path) != 0)
 			serve(f, i);
+}
+
+static void serve_all_but_the_seal(struct fixture *f)
+{
+	serve_all_but(f, "");
 }
 
 static void make_seal(struct fixture *f)
@@ -234,6 +242,75 @@ static void copied(void **state)
 	end_gives(f, false, STILL_COPIED, "COPIED");
 	assert_string_equal(
 	    f->seen, "session-begin session-frozen sealed session-end ");
+}
+
+/* What is made of all other files: not there before, right afterwards. */
+static void closing(void **state)
+{
+	struct fixture *f = *state;
+	const struct still_entry *entries;
+	char line[128];
+	char hex[STILL_HASH128_HEX_CHARS + 1];
+	uint32_t index;
+	uint32_t n;
+	char *text;
+	char *sums;
+
+	still_fake.shaped = true;
+	begin(f);
+	index = find(f, "data/closing");
+	entries = still_session_entries(f->session, &n);
+	assert_true(entries[index].closing);
+	assert_false(entries[index].seal);
+	assert_true(entries[index].ino & STILL_INO_CLOSING);
+	assert_int_equal(entries[entries[index].parent].listed_last, index);
+	read_gives(f, index, 0, 10, STILL_ERR_AGAIN);
+	assert_false(still_session_sealed(f->session));
+	make_seal(f);
+	assert_int_equal(atomic_load(&still_fake.n_close), 1);
+	text = read_file(f, index);
+	for (size_t i = 0; i < still_fake.n_databases; i++) {
+		size_t size = (size_t) still_fake.size_bytes[i];
+		char *data = malloc(size);
+
+		still_fake_content(still_fake.seed, i, 0, data, size);
+		snprintf(line, sizeof(line), "%08x %016zx %s\n",
+		    still_crc32c_end(
+			still_crc32c(STILL_CRC32C_INIT, data, size)),
+		    size, still_fake_path(i));
+		assert_non_null(strstr(text, line));
+		free(data);
+	}
+	assert_non_null(strstr(text, " backup.json\n"));
+	/* The seal covers it. */
+	sums = read_file(f, the_seal(f));
+	still_hash128_hex(still_hash128(text, strlen(text)), hex);
+	snprintf(line, sizeof(line), "%s  data/closing\n", hex);
+	assert_non_null(strstr(sums, line));
+	free(text);
+	free(sums);
+	serve_all_but_the_seal(f);
+	end_gives(f, false, STILL_COPIED, "COPIED");
+}
+
+static void closing_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct still_error err = STILL_ERROR_INIT;
+
+	still_fake.shaped = true;
+	still_fake.close_code = STILL_ERR_NOMEM;
+	begin(f);
+	assert_int_equal(still_session_seal(f->session, &err), STILL_ERR_NOMEM);
+	still_error_clear(&err);
+	read_gives(f, find(f, "data/closing"), 0, 10, STILL_ERR_AGAIN);
+	read_gives(f, the_seal(f), 0, 10, STILL_ERR_AGAIN);
+	still_fake.close_code = 0;
+	serve_all_but(f, "data/closing");
+	make_seal(f);
+	serve(f, find(f, "data/closing"));
+	serve(f, the_seal(f));
+	end_gives(f, false, STILL_COPIED, "COPIED");
 }
 
 static void unread(void **state)
@@ -1546,6 +1623,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(copied),
+	    TEST(closing),
+	    TEST(closing_fails),
 	    TEST(unread),
 	    TEST(sealed_but_unread),
 	    TEST(one_byte),

@@ -214,7 +214,9 @@ struct still_restored {
 
 /*
  * Turn a set into databases in directory `dest`, or one database into the file
- * `dest` (or, where that is a directory, into one in it). Each byte is compared
+ * `dest` (or, where that is a directory, into one in it). `dest` becomes what the
+ * set has in data/; where the set has more than that, it gets all of the set's
+ * directories. Each byte is compared
  * with the set's sums while it is copied; all is durable before anything has
  * the name under which an application would open it.
  *

@@ -8,7 +8,9 @@
  *     damaged, what is whole can still be had.
  *  2. The place is looked at (vacancy.h), and a stage is made (place.h).
  *  3. Into the stage go the files below data/, each digested and compared while
- *     it is copied (transfer.h), then their directories.
+ *     it is copied (transfer.h), then their directories. A set that has more than
+ *     data/, such as tablespaces, keeps its layout: data/ is a directory of the
+ *     place then.
  *  4. All that is durable. Then it gets its name.
  */
 #include "config.h"
@@ -22,32 +24,11 @@
 #include "base/buf.h"
 #include "base/path.h"
 #include "base/sys.h"
-#include "core/attributes.h"
-#include "core/place.h"
-#include "core/set.h"
-#include "core/transfer.h"
+#include "core/restore_parts.h"
 #include "core/vacancy.h"
 
-#define DATA "data/"
+#define DATA STILL_RESTORE_DATA
 #define NAMES_MAX 10
-
-struct restore {
-	const struct still_restore_options *options;
-	struct still_set set;
-	char *given;    /* owned; the directory that was named, resolved */
-	char *database; /* owned; path of the one in the set; NULL: all */
-	struct still_place place;
-	struct still_ticker ticker;
-
-	struct still_transfer_file *files; /* owned */
-	size_t n_files;
-	uint64_t bytes;
-	char **dirs; /* owned; made in the stage, each behind its parent */
-	size_t n_dirs;
-
-	struct still_error flaw; /* the first that counts */
-	uint64_t n_flaws;        /* that do */
-};
 
 /* ---- the set ------------------------------------------------------------- */
 
@@ -61,7 +42,7 @@ static bool is_of(const char *path, const char *database)
 		(path[len] == '-' && still_vacancy_is_log(path + len)));
 }
 
-static bool counts(const struct restore *restore, const char *path)
+static bool counts(const struct still_restore_work *restore, const char *path)
 {
 	const char *name = restore->options->database;
 
@@ -72,7 +53,7 @@ static bool counts(const struct restore *restore, const char *path)
 static void note_flaw(
     void *arg, const char *path, const struct still_error *what)
 {
-	struct restore *restore = arg;
+	struct still_restore_work *restore = arg;
 
 	if (!counts(restore, path))
 		return;
@@ -80,7 +61,8 @@ static void note_flaw(
 		still_error_copy(&restore->flaw, what);
 }
 
-static int check_flaws(struct restore *restore, struct still_error *err)
+static int check_flaws(
+    struct still_restore_work *restore, struct still_error *err)
 {
 	const struct still_error *flaw = &restore->flaw;
 	char more[48] = "";
@@ -98,7 +80,8 @@ static int check_flaws(struct restore *restore, struct still_error *err)
 	    still_error_msg(flaw), more);
 }
 
-static int check_base(struct restore *restore, struct still_error *err)
+static int check_base(
+    struct still_restore_work *restore, struct still_error *err)
 {
 	const json_t *base = json_object_get(restore->set.json, "base");
 
@@ -110,8 +93,8 @@ static int check_base(struct restore *restore, struct still_error *err)
 	    restore->set.path);
 }
 
-static int open_set(
-    struct restore *restore, const char *path, struct still_error *err)
+static int open_set(struct still_restore_work *restore, const char *path,
+    struct still_error *err)
 {
 	uint64_t bytes;
 	int rc = still_set_open(path, note_flaw, restore, &restore->set, err);
@@ -131,7 +114,26 @@ static int open_set(
 
 /* ---- which of it --------------------------------------------------------- */
 
-static int no_such_database(struct restore *restore, struct still_error *err)
+static const char *name_of(const char *path)
+{
+	return strncmp(path, DATA, strlen(DATA)) == 0 ? path + strlen(DATA)
+						      : path;
+}
+
+/* A directory is all of an instance. */
+static int check_is_file(
+    struct still_restore_work *restore, struct still_error *err)
+{
+	if (still_set_find(&restore->set, restore->database))
+		return 0;
+	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+	    "Restore all of it, without `--database`.",
+	    "`%s`: is no database that can be restored alone",
+	    restore->options->database);
+}
+
+static int no_such_database(
+    struct still_restore_work *restore, struct still_error *err)
 {
 	const struct still_set *set = &restore->set;
 	struct still_buf hint = STILL_BUF_INIT;
@@ -140,7 +142,7 @@ static int no_such_database(struct restore *restore, struct still_error *err)
 	still_buf_str(&hint, "It holds:");
 	for (size_t i = 0; i < set->n_databases && i < NAMES_MAX; i++) {
 		still_buf_str(&hint, i ? ", `" : " `");
-		still_buf_str(&hint, set->databases[i].path + strlen(DATA));
+		still_buf_str(&hint, name_of(set->databases[i].path));
 		still_buf_str(&hint, "`");
 	}
 	if (set->n_databases > NAMES_MAX)
@@ -155,7 +157,8 @@ static int no_such_database(struct restore *restore, struct still_error *err)
 }
 
 /* As the source calls it; only then as the set does. */
-static int find_database(struct restore *restore, struct still_error *err)
+static int find_database(
+    struct still_restore_work *restore, struct still_error *err)
 {
 	const char *name = restore->options->database;
 
@@ -165,19 +168,18 @@ static int find_database(struct restore *restore, struct still_error *err)
 	if (!restore->database)
 		return still_error_nomem(err);
 	if (still_set_database(&restore->set, restore->database))
-		return 0;
+		return check_is_file(restore, err);
 	free(restore->database);
 	restore->database = strdup(name);
 	if (!restore->database)
 		return still_error_nomem(err);
-	if (strncmp(name, DATA, strlen(DATA)) == 0 &&
-	    still_set_database(&restore->set, name))
-		return 0;
+	if (still_set_database(&restore->set, name))
+		return check_is_file(restore, err);
 	return no_such_database(restore, err);
 }
 
-static int add_file(struct restore *restore, const struct still_set_file *file,
-    struct still_error *err)
+static int add_file(struct still_restore_work *restore,
+    const struct still_set_file *file, struct still_error *err)
 {
 	struct still_transfer_file *to = &restore->files[restore->n_files];
 	struct stat st;
@@ -189,14 +191,39 @@ static int add_file(struct restore *restore, const struct still_set_file *file,
 	close(fd);
 	to->file = file;
 	to->to = restore->database ? restore->place.name
-				   : file->path + strlen(DATA);
+				   : file->path + restore->strip;
 	to->size_bytes = (uint64_t) st.st_size;
 	restore->bytes += to->size_bytes;
 	restore->n_files++;
 	return 0;
 }
 
-static int choose_files(struct restore *restore, struct still_error *err)
+/* Is all of it below data/? Then that is what the place becomes; otherwise the
+ * place gets the directories that the set has. */
+static bool is_data(const char *path)
+{
+	return still_path_is_in(path, "data");
+}
+
+static void choose_layout(struct still_restore_work *restore)
+{
+	const struct still_set *set = &restore->set;
+
+	restore->strip = strlen(DATA);
+	for (size_t i = 0; i < set->n_files; i++)
+		if (still_restore_wants(restore, set->files[i].path) &&
+		    !is_data(set->files[i].path))
+			restore->strip = 0;
+	for (size_t i = 0; i < set->n_links; i++)
+		if (!is_data(set->links[i].path))
+			restore->strip = 0;
+	for (size_t i = 0; i < set->n_empty_dirs; i++)
+		if (!is_data(set->empty_dirs[i]))
+			restore->strip = 0;
+}
+
+static int choose_files(
+    struct still_restore_work *restore, struct still_error *err)
 {
 	const struct still_set *set = &restore->set;
 	int rc = 0;
@@ -204,11 +231,11 @@ static int choose_files(struct restore *restore, struct still_error *err)
 	restore->files = calloc(set->n_files, sizeof(restore->files[0]));
 	if (!restore->files)
 		return still_error_nomem(err);
+	choose_layout(restore);
 	for (size_t i = 0; rc == 0 && i < set->n_files; i++) {
 		const char *path = set->files[i].path;
 
-		if (restore->database ? strcmp(path, restore->database) == 0
-				      : strncmp(path, DATA, strlen(DATA)) == 0)
+		if (still_restore_wants(restore, path))
 			rc = add_file(restore, &set->files[i], err);
 		if (rc == 0)
 			rc = still_ticker_check(&restore->ticker, err);
@@ -218,7 +245,8 @@ static int choose_files(struct restore *restore, struct still_error *err)
 
 /* ---- the place ----------------------------------------------------------- */
 
-static int check_apart(struct restore *restore, struct still_error *err)
+static int check_apart(
+    struct still_restore_work *restore, struct still_error *err)
 {
 	const char *dest = restore->place.path;
 
@@ -233,8 +261,8 @@ static int check_apart(struct restore *restore, struct still_error *err)
 	return 0;
 }
 
-static int begin_place(
-    struct restore *restore, const char *dest, struct still_error *err)
+static int begin_place(struct still_restore_work *restore, const char *dest,
+    struct still_error *err)
 {
 	bool create = restore->options->create;
 	int rc;
@@ -250,123 +278,10 @@ static int begin_place(
 	return rc == 0 ? still_place_begin(&restore->place, err) : rc;
 }
 
-/* ---- directories --------------------------------------------------------- */
-
-static int dir_failed(
-    struct restore *restore, const char *dir, int rc, struct still_error *err)
-{
-	return still_error_sys(
-	    err, -rc, NULL, "`%s/%s`", restore->place.path, dir);
-}
-
-/* Make the directory, for now ours alone, unless it is there. Takes `dir`. */
-static int make_dir(struct restore *restore, char *dir, struct still_error *err)
-{
-	int rc = still_sys_mkdir(restore->place.stage.fd, dir, 0700);
-	char **grown;
-
-	if (rc == -EEXIST) {
-		free(dir);
-		return 0;
-	}
-	grown = reallocarray(
-	    restore->dirs, restore->n_dirs + 1, sizeof(*grown));
-	if (grown)
-		restore->dirs = grown;
-	if (rc == 0 && grown) {
-		restore->dirs[restore->n_dirs++] = dir;
-		return 0;
-	}
-	rc = rc < 0 ? dir_failed(restore, dir, rc, err)
-		    : still_error_nomem(err);
-	free(dir);
-	return rc;
-}
-
-/* Each directory that `path` is in. */
-static int make_dirs_of(
-    struct restore *restore, const char *path, struct still_error *err)
-{
-	const char *slash = path;
-	int rc = 0;
-
-	while (rc == 0 && (slash = strchr(slash, '/'))) {
-		char *dir = strndup(path, (size_t) (slash - path));
-
-		rc = dir ? make_dir(restore, dir, err) : still_error_nomem(err);
-		slash++;
-	}
-	return rc;
-}
-
-static bool is_same_dir(const char *a, const char *b)
-{
-	size_t len = (size_t) (still_path_base(a) - a);
-
-	return len == (size_t) (still_path_base(b) - b) &&
-	    memcmp(a, b, len) == 0;
-}
-
-static int make_dirs(struct restore *restore, struct still_error *err)
-{
-	int rc = 0;
-
-	if (restore->database)
-		return 0;
-	for (size_t i = 0; rc == 0 && i < restore->n_files; i++)
-		if (i == 0 ||
-		    !is_same_dir(
-			restore->files[i].to, restore->files[i - 1].to))
-			rc = make_dirs_of(restore, restore->files[i].to, err);
-	return rc;
-}
-
-/* Give the open directory what the one in the set has. 0 or -errno. */
-static int finish_dir(struct restore *restore, int fd, const char *dir)
-{
-	char *path = still_path_join("data", dir);
-	int from;
-	int rc;
-
-	if (!path)
-		return -ENOMEM;
-	from = still_sys_open_beneath(
-	    restore->set.dirfd, dir[0] ? path : "data", O_PATH | O_DIRECTORY);
-	free(path);
-	if (from < 0)
-		return from;
-	rc = still_attributes_give(fd, from);
-	close(from);
-	return rc == 0 ? still_sys_fsync(fd) : rc;
-}
-
-/* The deepest first: what is made in a directory changes its time. */
-static int finish_dirs(struct restore *restore, struct still_error *err)
-{
-	const struct still_place *place = &restore->place;
-	int rc;
-
-	for (size_t i = restore->n_dirs; i-- > 0;) {
-		int fd = still_sys_open_beneath(
-		    place->stage.fd, restore->dirs[i], O_RDONLY | O_DIRECTORY);
-
-		rc = fd < 0 ? fd : finish_dir(restore, fd, restore->dirs[i]);
-		if (fd >= 0)
-			close(fd);
-		if (rc < 0)
-			return dir_failed(restore, restore->dirs[i], rc, err);
-	}
-	if (place->kind == STILL_PLACE_BESIDE && place->dest_fd < 0)
-		rc = finish_dir(restore, place->stage.fd, "");
-	else
-		rc = still_sys_fsync(place->stage.fd);
-	return rc < 0 ? still_error_sys(err, -rc, NULL, "`%s`", place->path)
-		      : 0;
-}
-
 /* ---- all of it ----------------------------------------------------------- */
 
-static int fill_stage(struct restore *restore, struct still_error *err)
+static int fill_stage(
+    struct still_restore_work *restore, struct still_error *err)
 {
 	struct still_transfer transfer = {
 	    .set = &restore->set,
@@ -382,15 +297,17 @@ static int fill_stage(struct restore *restore, struct still_error *err)
 
 	still_ticker_phase(&restore->ticker, STILL_PHASE_COPYING,
 	    restore->n_files, restore->bytes);
-	rc = make_dirs(restore, err);
+	rc = still_restore_make_dirs(restore, err);
+	if (rc == 0)
+		rc = still_restore_make_links(restore, err);
 	if (rc == 0)
 		rc = still_transfer_run(&transfer, err);
 	still_ticker_phase(&restore->ticker, STILL_PHASE_SYNCING, 0, 0);
-	return rc == 0 ? finish_dirs(restore, err) : rc;
+	return rc == 0 ? still_restore_finish_dirs(restore, err) : rc;
 }
 
 /* While nothing has happened yet: who hears of a failure finds nothing. */
-static int report(struct restore *restore, struct still_restored *ret,
+static int report(struct still_restore_work *restore, struct still_restored *ret,
     struct still_error *err)
 {
 	ret->dest = strdup(restore->place.path);
@@ -400,7 +317,7 @@ static int report(struct restore *restore, struct still_restored *ret,
 	return ret->dest && ret->session ? 0 : still_error_nomem(err);
 }
 
-static int run(struct restore *restore, const char *set, const char *dest,
+static int run(struct still_restore_work *restore, const char *set, const char *dest,
     struct still_restored *ret, struct still_error *err)
 {
 	int rc = open_set(restore, set, err);
@@ -421,7 +338,7 @@ static int run(struct restore *restore, const char *set, const char *dest,
 	return rc == 0 ? still_place_publish(&restore->place, err) : rc;
 }
 
-static void release(struct restore *restore)
+static void release(struct still_restore_work *restore)
 {
 	still_place_release(&restore->place);
 	still_set_release(&restore->set);
@@ -438,7 +355,7 @@ int still_restore(const char *set, const char *dest,
     const struct still_restore_options *options, struct still_restored *ret,
     struct still_error *err)
 {
-	struct restore restore = {
+	struct still_restore_work restore = {
 	    .options = options, .set.dirfd = -1, .place = STILL_PLACE_INIT};
 	struct still_error own = STILL_ERROR_INIT;
 	int64_t begun_ns = still_sys_monotonic_ns();

@@ -24,6 +24,7 @@
 
 struct seen {
 	bool there;
+	bool directory;
 	uint64_t size_bytes;
 };
 
@@ -147,7 +148,8 @@ static void judge_file(
 	const struct still_set_file *file = still_set_find(set, path);
 	const struct still_set_database *database = still_set_database(
 	    set, path);
-	struct seen seen = {true, (uint64_t) st->st_size};
+	struct seen seen = {
+	    .there = true, .size_bytes = (uint64_t) st->st_size};
 
 	if (database)
 		walk->described[database - set->databases] = seen;
@@ -180,6 +182,20 @@ static void judge_no_file(struct walk *walk, const char *path, mode_t mode)
 		    type_word(mode));
 }
 
+/* A database that is a directory: then no list names it. Its files are in that. */
+static bool is_cluster(struct walk *walk, const char *path)
+{
+	const struct still_set *set = walk->set;
+	const struct still_set_database *database = still_set_database(
+	    set, path);
+
+	if (!database || still_set_find(set, path))
+		return false;
+	walk->described[database - set->databases] = (struct seen){
+	    .there = true, .directory = true};
+	return true;
+}
+
 /* A name in a directory; takes `path`. */
 static int judge_entry(struct walk *walk, char *path)
 {
@@ -192,7 +208,8 @@ static int judge_entry(struct walk *walk, char *path)
 		tell_errno(walk, path, errno);
 	} else if (S_ISREG(st.st_mode)) {
 		judge_file(walk, path, &st);
-	} else if (S_ISDIR(st.st_mode) && !is_wanted) {
+	} else if (S_ISDIR(st.st_mode) &&
+	    (!is_wanted || is_cluster(walk, path))) {
 		if (sidecar_word(set, path))
 			judge_extra(walk, path);
 		return push(walk, path);
@@ -246,7 +263,8 @@ static void judge_missing(struct walk *walk)
 
 		if (!listed && !walk->described[i].there)
 			TELL(walk, path, "`%s`: is missing", path);
-		else if (!listed && set->listed)
+		else if (!listed && set->listed &&
+		    !walk->described[i].directory)
 			TELL(walk, path,
 			    "`%s`: is in " STILL_SET_DESCRIPTION
 			    ", and not in " STILL_SET_LIST,

@@ -134,6 +134,43 @@ static void make_set(const struct fixture *f, const char *base)
 	free(large);
 }
 
+/* A cluster: a directory, with a link, nothing in a directory and, if there are
+ * `spaces`, more than data/. */
+static void make_cluster(const struct fixture *f, bool spaces)
+{
+	struct still_buf list = STILL_BUF_INIT;
+	char json[1024];
+
+	scratch_remove(strdup(in_set(f, "")));
+	put(f, &list, "data/base/1", "abc", 3);
+	if (spaces)
+		put(f, &list, "spaces/7/x", "de", 2);
+	snprintf(json, sizeof(json),
+	    "{\"format\": 1, \"session\": \"the-session\", "
+	    "\"kind\": \"full\", \"base\": null, \"engine\": \"fake\", "
+	    "\"source\": \"/src\", "
+	    "\"frozen_at\": \"2026-11-21T02:13:14.262220310Z\", "
+	    "\"checksums\": \"verify/XXH128SUMS\", \"data_files\": %d, "
+	    "\"data_bytes\": %d, \"links\": [{\"path\": \"data/spc/7\", "
+	    "\"target\": \"%s\"}], \"empty_directories\": "
+	    "[{\"path\": \"data/empty/deep\"}], \"databases\": [{\"path\": "
+	    "\"data\", \"size_bytes\": 99, \"frozen\": true}]}",
+	    spaces ? 2 : 1, spaces ? 5 : 3,
+	    spaces ? "../../spaces/7" : "../base");
+	put(f, &list, "backup.json", json, strlen(json));
+	assert_int_equal(mkdir(in_set(f, "verify"), 0755), 0);
+	assert_int_equal(
+	    scratch_write(in_set(f, "verify/XXH128SUMS"), list.data, list.len),
+	    0);
+	still_buf_release(&list);
+	assert_int_equal(mkdir(in_set(f, "data/spc"), 0755), 0);
+	assert_int_equal(symlink(spaces ? "../../spaces/7" : "../base",
+			     in_set(f, "data/spc/7")),
+	    0);
+	assert_int_equal(mkdir(in_set(f, "data/empty"), 0755), 0);
+	assert_int_equal(mkdir(in_set(f, "data/empty/deep"), 0711), 0);
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -731,6 +768,54 @@ static void a_stage_with_a_mount(void **state)
 	assert_same(f, "");
 }
 
+static void has(const struct fixture *f, const char *path, const char *want)
+{
+	char data[16] = {0};
+	int fd = open(scratch_path(f->dest, path), O_RDONLY);
+
+	assert_true(fd >= 0);
+	assert_true(read(fd, data, sizeof(data) - 1) >= 0);
+	assert_string_equal(data, want);
+	close(fd);
+}
+
+static void cluster(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	make_cluster(f, false);
+	make_dest(f);
+	assert_int_equal(restore(f), 0);
+	has(f, "base/1", "abc");
+	has(f, "spc/7/1", "abc");
+	assert_int_equal(lstat(scratch_path(f->dest, "spc/7"), &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(stat(scratch_path(f->dest, "empty/deep"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0711);
+	assert_int_equal(f->restored.files, 1);
+}
+
+/* What has more than data/ keeps its layout. */
+static void cluster_with_spaces(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	make_cluster(f, true);
+	make_dest(f);
+	refused(f, STILL_ERR_UNSUPPORTED, "data", scratch_path(f->dir, "one"),
+	    "`data`: is no database that can be restored alone");
+	assert_int_equal(restore(f), 0);
+	has(f, "data/base/1", "abc");
+	has(f, "data/spc/7/x", "de");
+	assert_int_equal(
+	    stat(scratch_path(f->dest, "data/empty/deep"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0711);
+	assert_int_equal(lstat(scratch_path(f->dest, "backup.json"), &st), -1);
+	assert_int_equal(f->restored.files, 2);
+}
+
 /* ---- failures ------------------------------------------------------------ */
 
 static void stopped(void **state)
@@ -1029,6 +1114,8 @@ int main(void)
 	    TEST(a_stage_that_is_none),
 	    TEST(a_stage_named_by_another),
 	    TEST(a_stage_with_a_mount),
+	    TEST(cluster),
+	    TEST(cluster_with_spaces),
 	    TEST(stopped),
 	    TEST(each_failure_beside),
 	    TEST(each_failure_within),

@@ -49,7 +49,9 @@ AC_DEFUN([STILL_SANITIZER], [
     [AC_MSG_ERROR([--with-sanitizer takes address or thread])])
 ])
 
-# STILL_ENGINE(name, pkg-config modules, text): --with-NAME=yes|no|check
+# STILL_ENGINE(name, pkg-config modules, text, [more]): --with-NAME=yes|no|check
+# `more` is run when the modules are there; what it misses it puts into
+# $still_missing.
 AC_DEFUN([STILL_ENGINE], [
   m4_pushdef([UP], [m4_toupper([$1])])
   AC_ARG_WITH([$1],
@@ -60,6 +62,12 @@ AC_DEFUN([STILL_ENGINE], [
       have_$1=no
       AS_IF([test "x$with_$1" = xyes],
         [AC_MSG_ERROR([--with-$1 was given, but $2 was not found])])])
+    still_missing=
+    m4_ifval([$4], [AS_IF([test "x$have_$1" = xyes], [$4])])
+    AS_IF([test -n "$still_missing"], [
+      have_$1=no
+      AS_IF([test "x$with_$1" = xyes],
+        [AC_MSG_ERROR([--with-$1 was given, but $still_missing])])])
   ], [have_$1=no])
   AS_IF([test "x$have_$1" = xyes], [
     AC_DEFINE([WITH_]UP, [1], [Define to build the engine for $3.])
@@ -67,6 +75,27 @@ AC_DEFUN([STILL_ENGINE], [
   ])
   AM_CONDITIONAL([WITH_]UP, [test "x$have_$1" = xyes])
   m4_popdef([UP])
+])
+
+# The server's headers, for the checksum of a page: those that pg_config names,
+# or those of any version that is installed; the algorithm is the same in all.
+AC_DEFUN([STILL_PGSERVER], [
+  AC_ARG_VAR([PG_CONFIG], [the pg_config of a PostgreSQL server])
+  AC_PATH_PROG([PG_CONFIG], [pg_config])
+  AC_MSG_CHECKING([for the headers of the PostgreSQL server])
+  still_pgserver=
+  for still_dir in \
+      "`test -n "$PG_CONFIG" && "$PG_CONFIG" --includedir-server`" \
+      /usr/include/postgresql/*/server; do
+    AS_IF([test -z "$still_pgserver" &&
+        test -r "$still_dir/storage/checksum_impl.h"],
+      [still_pgserver=$still_dir])
+  done
+  AS_IF([test -n "$still_pgserver"],
+    [AC_MSG_RESULT([$still_pgserver])],
+    [AC_MSG_RESULT([no])
+     still_missing="the PostgreSQL server's headers were not found"])
+  AC_SUBST([PGSERVER_CFLAGS], ["-isystem $still_pgserver"])
 ])
 
 AC_DEFUN([STILL_ENGINES_REQUIRED], [

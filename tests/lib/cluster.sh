@@ -28,10 +28,9 @@ set -u
 pg_bin=${PG_BINDIR:-$(pg_config --bindir 2>/dev/null)}
 clusters=()
 # Nothing of the caller's own surroundings is meant.
-for v in ${!PG*}; do
-	[ "$v" = PG_BINDIR ] || unset "$v"
-done
-unset v
+unset PGDATA PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGPASSFILE \
+	PGSERVICE PGSERVICEFILE PGSYSCONFDIR PGOPTIONS PGAPPNAME PGSSLMODE \
+	PGGSSENCMODE PGCONNECT_TIMEOUT PGCLIENTENCODING PGTARGETSESSIONATTRS
 
 # No descriptor of the test or of make reaches a server, which lives longer than
 # the call. Nor does a directory that user postgres may not enter.

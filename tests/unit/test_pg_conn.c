@@ -389,7 +389,7 @@ static void test_refusals(void **state)
 		struct still_error err = STILL_ERROR_INIT;
 		char found[6];
 		int rc = still_pg_refusal_connect(
-		    table[i].message, &conn, "x", found, &err);
+		    table[i].message, false, &conn, "x", found, &err);
 
 		if (rc != table[i].code)
 			fail_msg("`%s`: %d", table[i].message, rc);

@@ -117,23 +117,25 @@ static char *user_name(uid_t uid)
 	return strdup(found->pw_name);
 }
 
-/* Root connects as the owner of what it connects to. A number without a name
- * (a container's) is asked for as the role that initdb makes in most. */
+/* Root connects as the owner of what it connects to, unless another role is
+ * asked for. A number without a name (a container's) is asked for as the role
+ * that initdb makes in most. */
 static int become(
     struct still_pg_conn *conn, uid_t owner, struct still_error *err)
 {
+	const char *asked = still_pg_conn_get(conn, "user");
 	char *name;
-	int rc;
+	int rc = 0;
 
 	if (geteuid() != 0 || owner == 0)
 		return 0;
 	name = user_name(owner);
-	rc = still_pg_conn_set(conn, "user", name ? name : "postgres");
+	if (!asked)
+		rc = still_pg_conn_set(conn, "user", name ? name : "postgres");
+	if (rc == 0 && (!asked || (name && strcmp(asked, name) == 0)))
+		conn->uid = owner;
 	free(name);
-	if (rc < 0)
-		return still_error_nomem(err);
-	conn->uid = owner;
-	return 0;
+	return rc < 0 ? still_error_nomem(err) : 0;
 }
 
 /* ---- a PGDATA ------------------------------------------------------------ */

@@ -30,8 +30,9 @@
  * we are root and SOURCE names no role, we connect as somebody else: the thread
  * takes the effective uid of the owner while libpq connects (session.h), and
  * the role has the owner's name. The owner is that of PGDATA, or for a socket,
- * that of the socket. A role that is named (user=, PGUSER, service=) is asked
- * for by root itself, as by libpq's own programs.
+ * that of the socket. It is the same when SOURCE names that very role. Any other
+ * role (user=, PGUSER, service=), and one with a `passfile`, is asked for by root
+ * itself, as by libpq's own programs.
  */
 #ifndef POSTGRES_CONN_H
 #define POSTGRES_CONN_H

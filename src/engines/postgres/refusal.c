@@ -65,13 +65,16 @@ static int not_let_in(const char *text, const struct still_pg_conn *conn,
 	    err, STILL_ERR_ACCESS, 0, hint, "server of `%s`: %s", shown, text);
 }
 
-int still_pg_refusal_connect(const char *message,
+int still_pg_refusal_connect(const char *message, bool no_password,
     const struct still_pg_conn *conn, const char *shown, char state[6],
     struct still_error *err)
 {
 	char text[STILL_PG_REASON_MAX];
 
 	still_pg_refusal_reason(message, text, state);
+	if (no_password)
+		return not_let_in(
+		    "wants a password, and there is none", conn, shown, err);
 	if (!*state)
 		return still_error_set(err, STILL_ERR_AGAIN, 0,
 		    "Start the server, or name the socket directory and the "

@@ -15,6 +15,8 @@
 #ifndef POSTGRES_REFUSAL_H
 #define POSTGRES_REFUSAL_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "engines/postgres/conn.h"
 
@@ -25,8 +27,9 @@
 void still_pg_refusal_reason(
     const char *message, char text[STILL_PG_REASON_MAX], char state[6]);
 
-/* A connection was refused, or not made: NOTFOUND, ACCESS, AGAIN, FAILED. */
-int still_pg_refusal_connect(const char *message,
+/* A connection was refused, or not made: NOTFOUND, ACCESS, AGAIN, FAILED.
+ * `no_password`: for want of a password, which libpq tells without SQLSTATE. */
+int still_pg_refusal_connect(const char *message, bool no_password,
     const struct still_pg_conn *conn, const char *shown, char state[6],
     struct still_error *err);
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * facts: what a server says of itself and of what our role may do, read in one
+ * go. Nothing is judged here (obstacles.h).
+ */
+#ifndef POSTGRES_FACTS_H
+#define POSTGRES_FACTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "engines/postgres/session.h"
+
+struct still_pg_tablespace {
+	uint32_t oid;
+	char *location; /* owned; "pg_tblspc/OID" where it lies in PGDATA itself
+			   (allow_in_place_tablespaces) */
+};
+
+struct still_pg_database {
+	uint32_t oid;
+	char *name; /* owned */
+};
+
+struct still_pg_facts {
+	int major;            /* 15 */
+	char *version;        /* owned; "15.20 (Debian 15.20-0+deb12u1)" */
+	char *data_directory; /* owned; NULL: the role may not see it */
+	uint64_t system_identifier;
+	uint32_t timeline;
+	uint32_t block_bytes;
+	uint32_t wal_block_bytes;
+	uint32_t wal_segment_bytes;
+	bool data_checksums;
+	bool full_page_writes; /* the setting; a backup turns them on anyway */
+	bool in_recovery;      /* a standby */
+	char *wal_level;       /* owned; "minimal", "replica", "logical" */
+	uint32_t max_wal_senders;
+	uint32_t max_slots;
+	uint32_t n_slots; /* in use, or reserved by somebody who is away */
+
+	char *role; /* owned */
+	char
+	    *database; /* owned; the one that we are connected to: privileges on
+			   functions hold in one database */
+	bool superuser;
+	bool may_replicate; /* the attribute REPLICATION; superusers have it */
+	bool may_start;     /* EXECUTE on what starts a backup */
+	bool may_stop;      /* and on what stops it */
+
+	struct still_pg_tablespace *tablespaces; /* owned; without pg_default
+						    and pg_global */
+	size_t n_tablespaces;
+	struct still_pg_database *databases; /* owned */
+	size_t n_databases;
+};
+
+/* Ask for all of it; each statement may take `limit_ns`. Fails as
+ * still_pg_session_query() does, or with CORRUPT where an answer makes no
+ * sense. */
+int still_pg_facts_read(struct still_pg_session *session, int64_t limit_ns,
+    struct still_pg_facts *ret, struct still_error *err);
+
+/* Accepts what is all zeros. */
+void still_pg_facts_release(struct still_pg_facts *facts);
+
+/* The functions that start and stop a backup, with their arguments, for GRANT:
+ * "pg_backup_start(text, boolean)". Static. */
+const char *still_pg_start_function(int major);
+const char *still_pg_stop_function(int major);
+
+#endif

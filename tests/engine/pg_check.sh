@@ -146,6 +146,44 @@ says 'warning unsupported'
 says 'its pages have no checksums'
 ok "no checksums: a warning; full_page_writes = off, wal_level = logical: none"
 
+# ---- the facts ---------------------------------------------------------------
+mkdir "$tmp/space"
+chown postgres: "$tmp/space"
+chmod 700 "$tmp/space"
+sql "CREATE TABLESPACE space LOCATION '$tmp/space'" || fail tablespace
+cluster_psql "$c" -c 'SET allow_in_place_tablespaces = on' \
+	-c "CREATE TABLESPACE inside LOCATION ''" || fail "in place"
+"$PGASK" facts "$c/data" >"$out" || fail "facts: $(cat "$out")"
+# fact NAME WANT
+fact() { grep -qxF "$1 $2" "$out" || fail "$1 is not $2: $(cat "$out")"; }
+cluster_server "$c" pg_controldata >"$tmp/control"
+controldata() { sed -n "s/^$1: *//p" "$tmp/control"; }
+fact system_identifier "$(controldata 'Database system identifier')"
+fact catalog_version "$(controldata 'Catalog version number')"
+fact timeline "$(controldata "Latest checkpoint's TimeLineID")"
+fact block_size "$(controldata 'Database block size')"
+fact wal_block_size "$(controldata 'WAL block size')"
+fact wal_segment_size "$(controldata 'Bytes per WAL segment')"
+fact data_directory "$c/data"
+fact major "$(cat "$c/data/PG_VERSION")"
+fact version "$(sql 'SHOW server_version')"
+fact data_checksums 0
+fact full_page_writes 0
+fact in_recovery 0
+fact wal_level logical
+fact slots 0/4
+fact role postgres
+fact database postgres
+oid() { sql "SELECT oid FROM pg_$1 WHERE $2 = '$3'"; }
+fact tablespace "$(oid tablespace spcname space) $tmp/space"
+inside=$(oid tablespace spcname inside)
+fact tablespace "$inside pg_tblspc/$inside"
+[ "$(grep -c ^tablespace "$out")" = 2 ] || fail "$(cat "$out")"
+fact base "$(oid database datname second) second"
+[ "$(grep -c ^base "$out")" = 4 ] || fail "$(cat "$out")"
+sql 'DROP TABLESPACE inside' || fail "drop"
+ok "the facts are the server's"
+
 # ---- the files ---------------------------------------------------------------
 # as UID SOURCE
 check_as() {
@@ -154,10 +192,6 @@ check_as() {
 		"$PGASK" check "$2" >"$out" 2>&1 || status=$?
 	[ "$status" = 1 ] || fail "$1: status $status: $(cat "$out")"
 }
-mkdir "$tmp/space"
-chown postgres: "$tmp/space"
-chmod 700 "$tmp/space"
-sql "CREATE TABLESPACE space LOCATION '$tmp/space'" || fail tablespace
 check 0 "$c/data"
 cp "$PGASK" "$tmp/pgask" && chmod 755 "$tmp/pgask"
 PGASK=$tmp/pgask
@@ -357,12 +391,14 @@ counts 1 1
 says 'error unsupported'
 says 'runs on another host'
 ok "another host"
-proxy pooler
-check 1 "host=127.0.0.1 port=$port user=postgres"
-counts 1 0
-says 'error unsupported'
-says 'answers through a connection pooler'
-ok "a pooler"
+for kind in pooler 1.18.0/bouncer; do
+	proxy "$kind"
+	check 1 "host=127.0.0.1 port=$port user=postgres"
+	counts 1 0
+	says 'error unsupported'
+	says 'answers through a connection pooler'
+done
+ok "a pooler, and the console of one"
 for version in 12.22 18.1; do
 	proxy "$version"
 	check 1 "host=127.0.0.1 port=$port user=postgres"

@@ -98,6 +98,7 @@ static void print_facts(const struct still_pg_facts *facts)
 	    facts->data_directory ? facts->data_directory : "hidden");
 	printf("system_identifier %" PRIu64 "\ntimeline %" PRIu32 "\n",
 	    facts->system_identifier, facts->timeline);
+	printf("catalog_version %" PRIu32 "\n", facts->catalog_version);
 	printf("block_size %" PRIu32 "\nwal_block_size %" PRIu32
 	       "\nwal_segment_size %" PRIu32 "\n",
 	    facts->block_bytes, facts->wal_block_bytes,

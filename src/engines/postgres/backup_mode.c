@@ -3,32 +3,17 @@
 
 #include "engines/postgres/backup_mode.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "engines/postgres/versions.h"
 
 /* What needs no checkpoint. */
 #define LIMIT_NS (60 * STILL_NS_PER_S)
-
-/* `exclusive` must be false until 14: an exclusive backup outlives its session
- * and leaves a backup_label in the live PGDATA. */
-static const char *start_sql(const struct still_pg_session *session)
-{
-	return still_pg_session_version(session) < 150000
-	    ? "SELECT pg_start_backup($1, true, false)"
-	    : "SELECT pg_backup_start($1, true)";
-}
-
-static const char *stop_sql(const struct still_pg_session *session)
-{
-	return still_pg_session_version(session) < 150000
-	    ? "SELECT lsn, labelfile, spcmapfile FROM "
-	      "pg_stop_backup(false, false)"
-	    : "SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(false)";
-}
 
 /* One half: up to eight hexadecimal digits. */
 static const char *half(const char *text, uint64_t *ret)
@@ -52,7 +37,8 @@ static const char *half(const char *text, uint64_t *ret)
 	return n > 0 ? text : NULL;
 }
 
-bool still_pg_lsn_parse(const char *text, uint64_t *ret)
+/* "16/B374D848", the whole text. */
+static bool parse_lsn(const char *text, uint64_t *ret)
 {
 	uint64_t high;
 	uint64_t low;
@@ -72,7 +58,7 @@ static int take_lsn(
 {
 	const char *text = still_pg_rows_get(rows, 0, 0);
 
-	if (text && still_pg_lsn_parse(text, ret))
+	if (text && parse_lsn(text, ret))
 		return 0;
 	return still_error_set(err, STILL_ERR_CORRUPT, 0,
 	    "Connect to the server itself; if this is one, report a bug.",
@@ -132,19 +118,30 @@ static int make_slot(
 	return rc < 0 ? explain_slot(session, rc, err) : 0;
 }
 
+static int refuse_version(struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+	    "Run `stillctl check`: it tells which versions stillfs knows.",
+	    "server: is of a version that stillfs does not know");
+}
+
 int still_pg_backup_begin(struct still_pg_session *session, const char *label,
     struct still_pg_begun *ret, struct still_error *err)
 {
 	const char *args[] = {label};
+	const struct still_pg_version *version = still_pg_version(
+	    still_pg_session_version(session) / 10000);
 	struct still_pg_begun begun = {0};
 	struct still_pg_rows rows;
 	int rc;
 
+	if (!version)
+		return refuse_version(err);
 	rc = make_slot(session, begun.slot, err);
 	if (rc < 0)
 		return rc;
 	rc = still_pg_session_query(session, "start the backup",
-	    start_sql(session), args, 1, 0, &rows, err);
+	    version->start_sql, args, 1, 0, &rows, err);
 	if (rc < 0)
 		return rc;
 	rc = take_lsn(&rows, &begun.start_lsn, err);
@@ -157,14 +154,18 @@ int still_pg_backup_begin(struct still_pg_session *session, const char *label,
 int still_pg_backup_end(struct still_pg_session *session,
     struct still_pg_ended *ret, struct still_error *err)
 {
+	const struct still_pg_version *version = still_pg_version(
+	    still_pg_session_version(session) / 10000);
 	struct still_pg_ended ended = {0};
 	struct still_pg_rows rows;
 	const char *label;
 	const char *map;
 	int rc;
 
+	if (!version)
+		return refuse_version(err);
 	rc = still_pg_session_query(session, "stop the backup",
-	    stop_sql(session), NULL, 0, LIMIT_NS, &rows, err);
+	    version->stop_sql, NULL, 0, LIMIT_NS, &rows, err);
 	if (rc < 0)
 		return rc;
 	label = still_pg_rows_get(&rows, 0, 1);

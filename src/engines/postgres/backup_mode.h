@@ -25,7 +25,6 @@
 #ifndef POSTGRES_BACKUP_MODE_H
 #define POSTGRES_BACKUP_MODE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,9 +60,5 @@ int still_pg_backup_begin(struct still_pg_session *session, const char *label,
 int still_pg_backup_end(struct still_pg_session *session,
     struct still_pg_ended *ret, struct still_error *err);
 void still_pg_ended_release(struct still_pg_ended *ended);
-
-/* "16/B374D848": hexadecimal halves, as the server prints them; the whole text.
- * Pure. */
-bool still_pg_lsn_parse(const char *text, uint64_t *ret);
 
 #endif

@@ -14,7 +14,7 @@ static const char facts_sql[] =
     "SELECT current_setting('server_version_num'), "
     "current_setting('server_version'), "
     "(SELECT setting FROM pg_settings WHERE name = 'data_directory'), "
-    "s.system_identifier, "
+    "s.system_identifier, s.catalog_version_no, "
     "CASE WHEN pg_is_in_recovery() THEN c.timeline_id ELSE "
     "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))"
     "::bit(32)::int END, "
@@ -131,6 +131,7 @@ static void take_facts(struct columns *columns, struct still_pg_facts *facts)
 	facts->version = take_text(columns);
 	facts->data_directory = take_text(columns);
 	facts->system_identifier = take_number(columns, UINT64_MAX);
+	facts->catalog_version = (uint32_t) take_number(columns, UINT32_MAX);
 	facts->timeline = (uint32_t) take_number(columns, UINT32_MAX);
 	facts->block_bytes = (uint32_t) take_number(columns, 1 << 20);
 	facts->wal_block_bytes = (uint32_t) take_number(columns, 1 << 20);
@@ -264,7 +265,7 @@ int still_pg_facts_read(struct still_pg_session *session, int64_t limit_ns,
 void still_pg_facts_release(struct still_pg_facts *facts)
 {
 	for (size_t i = 0; i < facts->n_tablespaces; i++)
-		free(facts->tablespaces[i].location);
+		free((char *) facts->tablespaces[i].location);
 	for (size_t i = 0; i < facts->n_databases; i++)
 		free(facts->databases[i].name);
 	free(facts->tablespaces);

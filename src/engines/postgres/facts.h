@@ -12,12 +12,7 @@
 
 #include "base/error.h"
 #include "engines/postgres/session.h"
-
-struct still_pg_tablespace {
-	uint32_t oid;
-	char *location; /* owned; "pg_tblspc/OID" where it lies in PGDATA itself
-			   (allow_in_place_tablespaces) */
-};
+#include "engines/postgres/tablespace.h"
 
 struct still_pg_database {
 	uint32_t oid;
@@ -29,6 +24,7 @@ struct still_pg_facts {
 	char *version;        /* owned; "15.20 (Debian 15.20-0+deb12u1)" */
 	char *data_directory; /* owned; NULL: the role may not see it */
 	uint64_t system_identifier;
+	uint32_t catalog_version; /* as in the names of tablespaces' folders */
 	uint32_t timeline;
 	uint32_t block_bytes;
 	uint32_t wal_block_bytes;
@@ -50,8 +46,7 @@ struct still_pg_facts {
 	bool may_start;     /* EXECUTE on what starts a backup */
 	bool may_stop;      /* and on what stops it */
 
-	struct still_pg_tablespace *tablespaces; /* owned; without pg_default
-						    and pg_global */
+	struct still_pg_tablespace *tablespaces; /* owned, locations too */
 	size_t n_tablespaces;
 	struct still_pg_database *databases; /* owned */
 	size_t n_databases;

@@ -17,9 +17,8 @@
 #include "base/path.h"
 #include "base/sys.h"
 #include "engines/postgres/session.h"
+#include "engines/postgres/versions.h"
 
-#define MAJOR_MIN 13
-#define MAJOR_MAX 17
 #define BLOCK_BYTES 8192
 
 /* An object for the findings, "server of `X`"; NULL is remembered. */
@@ -39,16 +38,17 @@ static char *name_object(
 static void look_at_version(
     const char *object, int major, struct still_pg_findings *findings)
 {
-	if (major >= MAJOR_MIN && major <= MAJOR_MAX)
+	if (still_pg_version(major))
 		return;
 	still_pg_findings_add(findings, STILL_PG_ERROR, STILL_ERR_UNSUPPORTED,
 	    object,
-	    major < MAJOR_MIN ? "Upgrade the cluster; until then use its own "
-				"pg_basebackup."
-			      : "Use a stillfs that knows this version, or "
-				"pg_basebackup.",
-	    "is of version %d; stillfs knows %d to %d", major, MAJOR_MIN,
-	    MAJOR_MAX);
+	    major < STILL_PG_MAJOR_MIN
+		? "Upgrade the cluster; until then use its own "
+		  "pg_basebackup."
+		: "Use a stillfs that knows this version, or "
+		  "pg_basebackup.",
+	    "is of version %d; stillfs knows %d to %d", major,
+	    STILL_PG_MAJOR_MIN, STILL_PG_MAJOR_MAX);
 }
 
 static void look_at_slots(const struct still_pg_facts *facts,
@@ -439,7 +439,7 @@ static int ask(struct still_pg_examined *it, const atomic_bool *cancel,
 		return into_finding(rc, &what, findings, err);
 	local = still_pg_session_is_local(session);
 	major = still_pg_session_version(session) / 10000;
-	if (major < MAJOR_MIN || major > MAJOR_MAX) {
+	if (!still_pg_version(major)) {
 		/* Its tables may be others. */
 		refuse_version(it->conn.shown, major, findings);
 		still_pg_session_close(session);

@@ -29,6 +29,8 @@ struct still_pg_session {
 	const atomic_bool *cancel; /* may be NULL */
 	char *shown;               /* owned */
 	char state[6];             /* SQLSTATE */
+	int version;               /* libpq forgets both with the connection */
+	int pid;
 	bool gone;
 };
 
@@ -174,8 +176,11 @@ static int connect_server(struct still_pg_session *session,
 			return say_late(session, "connect", limit_ns, err);
 		status = step(session, conn);
 	}
-	if (status == PGRES_POLLING_OK)
+	if (status == PGRES_POLLING_OK) {
+		session->version = PQserverVersion(session->pg);
+		session->pid = PQbackendPID(session->pg);
 		return 0;
+	}
 	return still_pg_refusal_connect(PQerrorMessage(session->pg),
 	    PQconnectionNeedsPassword(session->pg), conn, session->shown,
 	    session->state, err);
@@ -349,18 +354,19 @@ static int settle(struct still_pg_session *session, struct still_error *err)
 	    "('search_path', 'pg_catalog')) AS v(name, value) "
 	    "JOIN pg_catalog.pg_settings AS s ON s.name = v.name";
 	struct still_pg_rows rows;
+	const char *name = PQparameterStatus(session->pg, "server_version");
 	const char *pid;
 	int rc;
 
+	/* The console of pgbouncer, "1.18.0/bouncer", knows no SELECT. */
+	if (name && strstr(name, "bouncer"))
+		return still_pg_refuse_pooler(session->shown, err);
 	rc = still_pg_session_query(session, "settle the session", sql, NULL, 0,
 	    SETUP_LIMIT_NS, &rows, err);
-	/* The console of pgbouncer knows no SELECT. */
-	if (rc == STILL_ERR_FAILED && PQbackendPID(session->pg) == 0)
-		return still_pg_refuse_pooler(session->shown, err);
 	if (rc < 0)
 		return rc;
 	pid = still_pg_rows_get(&rows, 0, 0);
-	if (!pid || atoi(pid) != PQbackendPID(session->pg))
+	if (!pid || atoi(pid) != session->pid)
 		rc = still_pg_refuse_pooler(session->shown, err);
 	still_pg_rows_release(&rows);
 	return rc;
@@ -454,12 +460,12 @@ int still_pg_session_alive(
 
 int still_pg_session_version(const struct still_pg_session *session)
 {
-	return PQserverVersion(session->pg);
+	return session->version;
 }
 
 int still_pg_session_pid(const struct still_pg_session *session)
 {
-	return PQbackendPID(session->pg);
+	return session->pid;
 }
 
 const char *still_pg_session_user(const struct still_pg_session *session)

@@ -70,6 +70,7 @@ static int setup(void **state)
 {
 	static const char *const dirs[] = {"spool", "data", "data/base",
 	    "data/base/5", "data/global", "data/pg_wal", "data/pg_tblspc"};
+	const char *clones = getenv("STILL_TEST_CLONES");
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct still_error err = STILL_ERROR_INIT;
 
@@ -78,7 +79,7 @@ static int setup(void **state)
 	f->dir = scratch_make();
 	f->n_fds = scratch_count_fds();
 	f->seed = scratch_seed();
-	f->clones = getenv("STILL_TEST_CLONES") != NULL;
+	f->clones = clones && *clones;
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		assert_int_equal(mkdir(scratch_path(f->dir, dirs[i]), 0700), 0);
 	assert_int_equal(

@@ -2,8 +2,11 @@
 /*
  * exclude: what of a data directory belongs into a copy of it. The rules are
  * those of pg_basebackup, that is, of sendDir() in the server's
- * src/backend/backup/basebackup.c (until 14 src/backend/replication/), which
- * are the same in the versions 13 to 17:
+ * src/backend/backup/basebackup.c (until 14 src/backend/replication/), as read
+ * in 16 and 18; tests/engine/pg_walk.sh compares them with the server that is
+ * installed. Servers before 15 also leave out what is in stats_temp_directory,
+ * where that is a directory of another name below the data directory: statistics
+ * that a restored server throws away. They are taken here.
  *
  *  1. At any depth, by name: what begins with pgsql_tmp or pg_internal.init is
  *     out, and postgresql.auto.conf.tmp, current_logfiles.tmp, backup_label,

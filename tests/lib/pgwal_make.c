@@ -235,15 +235,12 @@ uint64_t pgwal_make_plain(struct pgwal_make *make, uint32_t total_bytes)
 uint64_t pgwal_make_switch(struct pgwal_make *make)
 {
 	uint64_t lsn = pgwal_make_record(make, 0, 0x40, NULL);
-	uint64_t left = -make->at % PGWAL_SEGMENT_BYTES;
+	uint32_t page_bytes = make->format.page_bytes;
 
 	/* The server fills what is left with pages that have headers only. */
-	while (left > 0) {
-		if (make->at % make->format.page_bytes == 0)
-			put_head(make, make->at, 0, 0);
-		make->at++;
-		left--;
-	}
+	make->at += -make->at % page_bytes;
+	for (; make->at % PGWAL_SEGMENT_BYTES != 0; make->at += page_bytes)
+		put_head(make, make->at, 0, 0);
 	return lsn;
 }
 

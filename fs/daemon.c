@@ -298,6 +298,7 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	    .spool = options->spool,
 	    .spool_max_bytes = options->spool_max_bytes,
 	    .verify = (enum still_verify) options->verify,
+	    .freeze = (enum still_way) options->freeze,
 	    .pin = (enum still_pin) options->pin,
 	    .pin_ms = options->pin_ms,
 	    .wal_max_bytes = options->wal_max_bytes,

@@ -58,6 +58,8 @@ static const struct option table[] = {
 	"let only the engine of this name look at SOURCE"},
     {"force", FLAG, AT(force), 0, 0, NULL,
 	"accept network and FUSE file systems, and hard links"},
+    {"freeze", CHOICE, AT(freeze), 0, 0, "auto|clone|copy",
+	"how files are captured that change (auto)"},
     {"freeze_ms", NUMBER, AT(freeze_ms), 1, FREEZE_MS_MAX, "N",
 	"give up a freeze that finds no moment in N ms (10000)"},
     {"lease", NUMBER, AT(lease_s), 1, QUIET_S_MAX, "SECONDS",

@@ -36,6 +36,7 @@ struct fs_options {
 	uint32_t stall_ms;
 	uint32_t barrier_max;
 	uint32_t verify; /* enum still_verify */
+	uint32_t freeze; /* enum still_way */
 	uint32_t pin;    /* enum still_pin */
 	uint32_t pin_ms;
 	uint64_t wal_max_bytes; /* 0: no limit */

@@ -131,6 +131,13 @@ enum still_pin {
 /* "auto", "govern", "hold". Static. */
 const char *still_pin_word(enum still_pin pin);
 
+/* How a moment is had that must be captured file by file. */
+enum still_way {
+	STILL_WAY_AUTO,  /* clones where the file system can share blocks */
+	STILL_WAY_CLONE, /* or nothing */
+	STILL_WAY_COPY
+};
+
 struct still_options {
 	const char
 	    *engine; /* only this one; NULL: whichever knows the source */
@@ -142,6 +149,7 @@ struct still_options {
 	uint64_t spool_max_bytes; /* what copies may take in all; 0: what the
 				     disk has, but for its last tenth */
 	enum still_verify verify;
+	enum still_way freeze;
 	enum still_pin pin;
 	uint32_t pin_ms;        /* how old a pin may become */
 	uint64_t wal_max_bytes; /* how much the logs may grow for a session */

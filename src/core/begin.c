@@ -21,6 +21,14 @@ static void observe(
 	    session->id, "object", object, "text", text, NULL);
 }
 
+static void progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
+{
+	struct still_session *session = arg;
+
+	atomic_store(&session->captured_bytes, done_bytes);
+	atomic_store(&session->capture_bytes, total_bytes);
+}
+
 static int track(struct still_session *session, struct still_error *err)
 {
 	uint32_t n = session->snapshot.n;
@@ -51,7 +59,7 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 {
 	struct still_freeze_request request = {
 	    .cancel = &session->cancel,
-	    .observer = {observe, session},
+	    .observer = {.warn = observe, .progress = progress, .arg = session},
 	    .spool = still_spool_of(&session->instance->spool),
 	};
 	int rc;

@@ -50,6 +50,11 @@ int still_instance_attach_engine(const struct still_engine *engine,
 	    [STILL_PIN_MODE_GOVERN] = STILL_PIN_GOVERN,
 	    [STILL_PIN_MODE_HOLD] = STILL_PIN_HOLD,
 	};
+	static const enum still_freeze_way ways[] = {
+	    [STILL_WAY_AUTO] = STILL_FREEZE_AUTO,
+	    [STILL_WAY_CLONE] = STILL_FREEZE_CLONE,
+	    [STILL_WAY_COPY] = STILL_FREEZE_COPY,
+	};
 	struct still_attach_options attach = {
 	    .force = options->force,
 	    .freeze_limit_ns = (int64_t) options->freeze_ms * 1000000,
@@ -57,6 +62,7 @@ int still_instance_attach_engine(const struct still_engine *engine,
 	    .databases_max = options->barrier_max,
 	    .check = checks[options->verify],
 	    .pin = pins[options->pin],
+	    .way = ways[options->freeze],
 	    .pin_limit_ns = (int64_t) options->pin_ms * 1000000,
 	    .log_limit_bytes = options->wal_max_bytes,
 	    .assist = options->assist,

@@ -36,6 +36,9 @@ static int fill(json_t *root, const struct still_manifest *manifest)
 	    json_integer(builder->cut.last_ns - builder->cut.first_ns));
 	rc |= json_object_set_new(
 	    root, "writers_held_ns", json_integer(builder->cut.held_ns));
+	if (builder->cut.way)
+		rc |= json_object_set_new(
+		    root, "freeze", json_string(builder->cut.way));
 	rc |= json_object_set_new(
 	    root, "verified", json_string(builder->verified));
 	rc |= json_object_set_new(

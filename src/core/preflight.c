@@ -276,7 +276,7 @@ static int freeze(struct trial *trial, struct still_instance *instance,
 	static const atomic_bool never;
 	struct still_freeze_request request = {
 	    .cancel = &never,
-	    .observer = {observe, trial},
+	    .observer = {.warn = observe, .arg = trial},
 	    .spool = still_spool_of(&instance->spool),
 	};
 	struct still_preflight *preflight = trial->preflight;

@@ -61,6 +61,9 @@ struct still_session {
 	bool freezing; /* the engine was asked to: it is to be thawed */
 
 	atomic_uint_fast64_t bytes_hashed;
+	atomic_uint_fast64_t captured_bytes; /* of a freeze under way */
+	atomic_uint_fast64_t
+	    capture_bytes; /* of what it captures; 0: nothing */
 
 	pthread_mutex_t lock; /* of all that follows */
 	enum still_state state;

@@ -65,6 +65,13 @@ enum still_pin_policy {
 	STILL_PIN_HOLD    /* left where it is */
 };
 
+/* How a moment is had where it must be captured. */
+enum still_freeze_way {
+	STILL_FREEZE_AUTO,  /* the best that can be had */
+	STILL_FREEZE_CLONE, /* blocks are shared, none are copied; or it fails */
+	STILL_FREEZE_COPY
+};
+
 struct still_attach_options {
 	/* Take sources that are refused for where they lie (network and FUSE
 	 * file systems) or how they are linked. */
@@ -78,6 +85,7 @@ struct still_attach_options {
 	uint32_t databases_max;
 	enum still_check check;
 	enum still_pin_policy pin;
+	enum still_freeze_way way;
 	/* How old a pin may become before it is moved on, where its age alone
 	 * does harm. */
 	int64_t pin_limit_ns;
@@ -114,6 +122,8 @@ struct still_description {
 struct still_observer {
 	void (*warn)(
 	    void *arg, const char *event, const char *object, const char *text);
+	/* How far a freeze is that takes its time. NULL: nobody asks. */
+	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *arg;
 };
 
@@ -207,6 +217,9 @@ struct still_cut {
 	int64_t last_ns;
 	int64_t held_ns; /* how long writers can have been held off */
 	bool pinned;     /* something of the instance is held until thaw */
+	/* How the moment was captured: "clone", "copy"; static. NULL where
+	 * there is one way only. */
+	const char *way;
 };
 
 /* Required. */

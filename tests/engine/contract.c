@@ -424,7 +424,7 @@ static int attach(const struct fixture *fixture, const char *path,
 static int try_freeze(struct context *c, struct still_error *err)
 {
 	struct still_freeze_request request = {
-	    &c->cancel, {warn, c}, still_spool_of(&c->spool)};
+	    &c->cancel, {.warn = warn, .arg = c}, still_spool_of(&c->spool)};
 	struct still_description d;
 	struct still_builder builder;
 	int rc;

@@ -162,7 +162,7 @@ static void note(struct fixture *f, const struct still_builder *builder)
 static int try_freeze(struct fixture *f, struct still_error *err)
 {
 	struct still_freeze_request request = {
-	    &f->cancel, {warn, f}, still_spool_of(&f->spool)};
+	    &f->cancel, {.warn = warn, .arg = f}, still_spool_of(&f->spool)};
 	struct still_builder builder;
 	int rc;
 

@@ -118,7 +118,7 @@ void moment_take(struct moment *moment, const char *dir, size_t n)
 		moment_die(dir, "cannot be opened");
 	moment->spool_dir.path = (char *) dir;
 	moment->spool = still_spool_of(&moment->spool_dir);
-	moment->observer = (struct still_observer){warn, NULL};
+	moment->observer = (struct still_observer){.warn = warn, .arg = NULL};
 	for (;;) {
 		rc = open_all(moment, &err);
 		if (rc == 0)

@@ -40,7 +40,7 @@ int shot_take(struct shot *shot, struct still_engine_instance *instance,
 {
 	atomic_bool cancel = false;
 	struct still_freeze_request request = {.cancel = &cancel,
-	    .observer = {warn, NULL},
+	    .observer = {.warn = warn, .arg = NULL},
 	    .spool = still_spool_of(&shot->spool)};
 	int rc = still_builder_init(&shot->builder, 0755, 0, 0, err);
 

@@ -68,7 +68,7 @@ void frozen_take(struct frozen *frozen, const char *name)
 		    .cancel = &frozen->cancel,
 		    .limit_ns = LONG_NS,
 		},
-	    .observer = {warn, frozen},
+	    .observer = {.warn = warn, .arg = frozen},
 	    .spool = &frozen->spool_ops,
 	};
 	struct sqlite_cut_request cut_request = {

@@ -50,7 +50,7 @@ static void walk(char **argv, struct still_pg_walk *ret)
 	    .data_dir = argv[0],
 	    .version_dir = argv[1],
 	    .tablespaces = spaces,
-	    .observer = {warn, NULL},
+	    .observer = {.warn = warn, .arg = NULL},
 	};
 
 	for (argv += 2; *argv && request.n_tablespaces < 16; argv++) {

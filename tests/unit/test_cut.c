@@ -156,7 +156,7 @@ static int open_image(struct fixture *f, const char *name, int64_t limit_ns,
 		    .cancel = &f->cancel,
 		    .limit_ns = limit_ns,
 		},
-	    .observer = {warn, f},
+	    .observer = {.warn = warn, .arg = f},
 	    .spool = &f->spool_ops,
 	};
 	struct stat st;
@@ -984,7 +984,7 @@ static void engine_looks_again(void **state)
 	    .pin = STILL_PIN_HOLD,
 	};
 	struct still_freeze_request request = {
-	    &f->cancel, {warn, f}, f->spool_ops};
+	    &f->cancel, {.warn = warn, .arg = f}, f->spool_ops};
 	struct still_engine_instance *instance;
 	struct still_error err = STILL_ERROR_INIT;
 	struct still_builder builder;
@@ -1036,7 +1036,7 @@ static void log_cannot_be_read(void **state)
 	    .pin = STILL_PIN_HOLD,
 	};
 	struct still_freeze_request request = {
-	    &f->cancel, {warn, f}, f->spool_ops};
+	    &f->cancel, {.warn = warn, .arg = f}, f->spool_ops};
 	struct still_engine_instance *instance;
 	struct still_error err = STILL_ERROR_INIT;
 	struct still_builder builder;

@@ -134,7 +134,7 @@ static int setup(void **state)
 	    .give = spool_give,
 	    .arg = f,
 	};
-	f->observer = (struct still_observer){warn, f};
+	f->observer = (struct still_observer){.warn = warn, .arg = f};
 	f->options = (struct still_attach_options){
 	    .pin = STILL_PIN_GOVERN,
 	    .pin_limit_ns = 20 * MS,

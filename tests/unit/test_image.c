@@ -99,7 +99,7 @@ static int setup(void **state)
 	f->image.saved.fd = -1;
 	f->image.page_size_bytes = PAGE;
 	f->image.n_pages = N_PAGES;
-	f->image.observer = (struct still_observer){warn, f};
+	f->image.observer = (struct still_observer){.warn = warn, .arg = f};
 	f->image.lost = &f->lost;
 	*state = f;
 	return sqlite_file_open(

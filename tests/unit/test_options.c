@@ -281,6 +281,28 @@ static void pins(void **state)
 	    "option `pin`: `held` is not one of auto|govern|hold");
 }
 
+static void ways(void **state)
+{
+	static const char *const words[] = {
+	    [STILL_WAY_AUTO] = "auto",
+	    [STILL_WAY_CLONE] = "clone",
+	    [STILL_WAY_COPY] = "copy",
+	};
+
+	(void) state;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct fs_options options;
+		char arg[32];
+
+		snprintf(arg, sizeof(arg), "--freeze=%s", words[i]);
+		parse_good(WORDS("SRC", "MNT", arg), &options);
+		assert_int_equal(options.freeze, i);
+		fs_options_release(&options);
+	}
+	refused(WORDS("SRC", "MNT", "--freeze=clones"),
+	    "option `freeze`: `clones` is not one of auto|clone|copy");
+}
+
 static void engine(void **state)
 {
 	struct fs_options options;
@@ -475,10 +497,11 @@ static void help_lists_everything(void **state)
 {
 	static const char *const words[] = {"-f, --foreground", "-d, --debug",
 	    "-V, --version", "-h, --help", "allow_other", "assist",
-	    "barrier_max=N", "direct_io", "engine=NAME", "force", "freeze_ms=N",
-	    "noexec", "nonempty", "pin=auto|govern|hold", "pin_ms=N",
-	    "spool=DIR", "spool_max=SIZE", "stall_ms=N", "threads=N",
-	    "verify=basic|quick|full", "wal_max=SIZE"};
+	    "barrier_max=N", "direct_io", "engine=NAME", "force",
+	    "freeze=auto|clone|copy", "freeze_ms=N", "noexec", "nonempty",
+	    "pin=auto|govern|hold", "pin_ms=N", "spool=DIR", "spool_max=SIZE",
+	    "stall_ms=N", "threads=N", "verify=basic|quick|full",
+	    "wal_max=SIZE"};
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
@@ -543,7 +566,7 @@ static void help_lists_nothing_else(void **state)
 		line += name;
 		n++;
 	}
-	assert_int_equal(n, 20);
+	assert_int_equal(n, 21);
 	free(text);
 }
 
@@ -555,6 +578,7 @@ int main(void)
 	    cmocka_unit_test(numbers),
 	    cmocka_unit_test(sizes),
 	    cmocka_unit_test(pins),
+	    cmocka_unit_test(ways),
 	    cmocka_unit_test(engine),
 	    cmocka_unit_test(several_in_one_word),
 	    cmocka_unit_test(escaped_comma),

@@ -87,7 +87,7 @@ static int setup(void **state)
 	    .version_dir = VERSION_DIR,
 	    .tablespaces = f->spaces,
 	    .cancel = &f->cancel,
-	    .observer = {hear, f},
+	    .observer = {.warn = hear, .arg = f},
 	};
 	*state = f;
 	return 0;

@@ -675,8 +675,8 @@ static void totals_and_words(void **state)
 	add_file(&builder, "data/bcd");
 	assert_int_equal(builder.n_files, 2);
 	assert_int_equal(builder.n_bytes, 6 + 8);
-	still_builder_cut(
-	    &builder, &(struct still_cut){"one moment", 10, 30, 50, true});
+	still_builder_cut(&builder,
+	    &(struct still_cut){"one moment", 10, 30, 50, true, "copy"});
 	still_builder_verified(&builder, "header");
 	assert_string_equal(builder.cut.words, "one moment");
 	assert_int_equal(builder.cut.first_ns, 10);
@@ -736,8 +736,8 @@ static void manifest(void **state)
 	(void) state;
 	begin(&builder);
 	add_file(&builder, "data/a");
-	still_builder_cut(
-	    &builder, &(struct still_cut){"one moment", 10, 30, 50, true});
+	still_builder_cut(&builder,
+	    &(struct still_cut){"one moment", 10, 30, 50, true, "copy"});
 	still_builder_verified(&builder, "header");
 	still_builder_database(&builder, json_pack("{s:i}", "a", 1), NULL);
 	text = still_manifest_text(&m, &len);
@@ -759,6 +759,8 @@ static void manifest(void **state)
 	    "1970-01-01T00:00:01.000000001Z");
 	assert_int_equal(
 	    json_integer_value(json_object_get(root, "cut_width_ns")), 20);
+	assert_string_equal(
+	    json_string_value(json_object_get(root, "freeze")), "copy");
 	assert_int_equal(
 	    json_integer_value(json_object_get(root, "data_files")), 1);
 	assert_int_equal(

@@ -6,11 +6,18 @@
 
 #include "engines/engine.h"
 
+#ifdef WITH_POSTGRES
+extern const struct still_engine still_engine_postgres;
+#endif
 #ifdef WITH_SQLITE
 extern const struct still_engine still_engine_sqlite;
 #endif
 
+/* The first that knows a source has it: SQLite's takes any directory. */
 static const struct still_engine *const engines[] = {
+#ifdef WITH_POSTGRES
+    &still_engine_postgres,
+#endif
 #ifdef WITH_SQLITE
     &still_engine_sqlite,
 #endif
@@ -20,6 +27,9 @@ static const struct still_engine *const engines[] = {
 static const char *const names[] = {
 #ifdef WITH_SQLITE
     "sqlite",
+#endif
+#ifdef WITH_POSTGRES
+    "postgres",
 #endif
     NULL,
 };

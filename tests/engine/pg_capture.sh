@@ -186,6 +186,9 @@ same_as_before() { [ "$(used "$1")" -le "$2" ]; }
 for pair in ext4:copy xfs:clone btrfs:clone; do
 	fs=${pair%:*} way=${pair#*:} data=$tmp/xfs/db/data
 	[ "$fs" != btrfs ] || data=$tmp/btrfs/half/data
+	# What was removed before is being freed still, but not beyond this.
+	umount "$tmp/$fs" && mount -o loop "$tmp/$fs.disk" "$tmp/$fs" ||
+		fail "mount of $fs"
 	before=$(used "$tmp/$fs")
 	mkfifo "$tmp/hold.$fs"
 	"$CAPTURE" "$way" "$tmp/ext4/spool" - "$data" PG_15_202209061 \

@@ -67,6 +67,8 @@
 #define STILL_PG_XLOG_OVERWRITES 0xd0
 #define STILL_PG_RM_DATABASE 4
 #define STILL_PG_DATABASE_COPY 0x00
+#define STILL_PG_RM_TABLESPACE 5
+#define STILL_PG_TABLESPACE_CREATE 0x00
 
 /* Names one fork of a relation: one row of files. */
 struct still_pg_locator {

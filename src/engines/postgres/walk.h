@@ -40,12 +40,7 @@
 #include "base/error.h"
 #include "engines/engine.h"
 #include "engines/postgres/exclude.h"
-
-/* One that the server lists, but for pg_default and pg_global. */
-struct still_pg_tablespace {
-	uint32_t oid;
-	const char *location; /* as pg_tablespace_location(oid) says */
-};
+#include "engines/postgres/tablespace.h"
 
 struct still_pg_walk_request {
 	const char *data_dir; /* absolute */

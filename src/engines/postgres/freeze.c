@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * freeze: from a connection to captured files, in the order on which everything
+ * depends:
+ *
+ *	connect, look at the server again     it may be another one by now
+ *	slot, start of the backup             backup_mode.h
+ *	walk; capture of all files            in any order, while they change
+ *	pg_control, last of them              until its CRC is right
+ *	stop of the backup                    tells where the WAL ends
+ *	capture of the WAL from start to stop each segment, present and whole
+ *	disconnect                            the slot goes with it
+ *	walk over the WAL                     each record proven; the blocks that
+ *	                                      replay puts right are remembered
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "engines/postgres/backup_mode.h"
+#include "engines/postgres/findings.h"
+#include "engines/postgres/instance.h"
+#include "engines/postgres/page.h"
+#include "engines/postgres/wal_name.h"
+
+#define LABEL "stillfs"
+#define CONTROL_TRIES 100
+#define CONTROL_PAUSE_NS (STILL_NS_PER_S / 100)
+
+/* One freeze under way. */
+struct freeze {
+	const struct still_pg_instance *instance;
+	const struct still_freeze_request *request;
+	struct still_pg_frozen *frozen;
+	struct still_pg_session *session; /* owned */
+};
+
+static const char *shown(const struct freeze *freeze)
+{
+	return freeze->instance->examined.conn.shown;
+}
+
+/* ---- the server ---------------------------------------------------------- */
+
+/* Is it still the one that was attached to, and does it still permit it? */
+static int judge_facts(struct freeze *freeze, struct still_error *err)
+{
+	const struct still_pg_facts *then = &freeze->instance->examined.facts;
+	const struct still_pg_facts *now = &freeze->frozen->facts;
+	struct still_pg_findings findings = {0};
+	int rc;
+
+	still_pg_obstacles_of_facts(now, shown(freeze), &findings);
+	rc = still_pg_findings_judge(&findings, err);
+	still_pg_findings_release(&findings);
+	if (rc < 0)
+		return rc;
+	if (now->system_identifier != then->system_identifier ||
+	    now->major != then->major || !now->data_directory ||
+	    !then->data_directory ||
+	    strcmp(now->data_directory, then->data_directory) != 0)
+		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		    "Mount it again.",
+		    "server of `%s`: is another one than at the beginning",
+		    shown(freeze));
+	freeze->frozen->version = still_pg_version(now->major);
+	if (!freeze->frozen->version)
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0, NULL,
+		    "server of `%s`: version %d is not known", shown(freeze),
+		    now->major);
+	freeze->frozen->verifies_pages = now->data_checksums;
+	return 0;
+}
+
+static int enter(struct freeze *freeze, struct still_error *err)
+{
+	const struct still_pg_instance *instance = freeze->instance;
+	struct still_pg_begun begun;
+	int rc = still_pg_session_open(&instance->examined.conn,
+	    freeze->request->cancel, instance->limit_ns, &freeze->session, err);
+
+	if (rc == 0)
+		rc = still_pg_facts_read(freeze->session, instance->limit_ns,
+		    &freeze->frozen->facts, err);
+	if (rc == 0)
+		rc = judge_facts(freeze, err);
+	return rc < 0
+	    ? rc
+	    : still_pg_backup_begin(freeze->session, LABEL, &begun, err);
+}
+
+static int leave(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_frozen *frozen = freeze->frozen;
+	struct still_pg_ended ended = {0};
+	int rc;
+
+	frozen->stop_first_ns = still_sys_now_ns();
+	rc = still_pg_backup_end(freeze->session, &ended, err);
+	frozen->stop_last_ns = still_sys_now_ns();
+	if (rc < 0)
+		return rc;
+	rc = still_pg_label_parse(
+	    ended.label, ended.label_len, &frozen->label, err);
+	frozen->stop_lsn = ended.stop_lsn;
+	frozen->label_text = ended.label;
+	frozen->label_len = ended.label_len;
+	ended.label = NULL;
+	still_pg_ended_release(&ended);
+	return rc;
+}
+
+/* ---- files --------------------------------------------------------------- */
+
+static uint32_t first_block_of(const struct still_pg_frozen *frozen,
+    const struct still_pg_relation *relation)
+{
+	/* Known before the files are captured: attach has read pg_control. */
+	return relation->segment * frozen->control.segment_blocks;
+}
+
+/* Of a copy: torn, so that it is worth while to read it again? What stays so is
+ * judged when it is read. */
+static bool page_is_whole(void *arg, const struct still_pg_relation *relation,
+    uint32_t block, const void *page)
+{
+	const struct freeze *freeze = arg;
+	_Alignas(STILL_PG_PAGE_ALIGN) char own[STILL_PG_PAGE_BYTES];
+	enum still_pg_page_verdict verdict;
+	uint64_t lsn;
+
+	if (!freeze->frozen->verifies_pages)
+		return true;
+	memcpy(own, page, sizeof(own));
+	verdict = still_pg_page_look(
+	    own, first_block_of(freeze->frozen, relation) + block, true, &lsn);
+	return verdict == STILL_PG_PAGE_OK || verdict == STILL_PG_PAGE_ZERO;
+}
+
+static void tell_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
+{
+	const struct freeze *freeze = arg;
+	const struct still_observer *observer = &freeze->request->observer;
+
+	if (observer->progress)
+		observer->progress(observer->arg, done_bytes, total_bytes);
+}
+
+static int walk(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_frozen *frozen = freeze->frozen;
+	char version_dir[48];
+	struct still_pg_walk_request request = {
+	    .data_dir = freeze->instance->examined.pgdata,
+	    .version_dir = version_dir,
+	    .tablespaces = frozen->facts.tablespaces,
+	    .n_tablespaces = frozen->facts.n_tablespaces,
+	    .cancel = freeze->request->cancel,
+	    .observer = freeze->request->observer,
+	};
+
+	snprintf(version_dir, sizeof(version_dir), "PG_%d_%u",
+	    frozen->facts.major, (unsigned) frozen->facts.catalog_version);
+	return still_pg_walk_run(&request, &frozen->walk, err);
+}
+
+/* The server writes it in place: one that was caught in the middle is read
+ * again. */
+static int read_control(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_frozen *frozen = freeze->frozen;
+	struct stat st;
+	int fd = still_pg_entry_open(
+	    &frozen->walk, &frozen->walk.control, O_RDONLY, &st);
+	ssize_t n;
+	int rc;
+
+	if (fd < 0)
+		return still_error_sys(err, -fd, NULL, "`global/pg_control`");
+	n = still_sys_pread(
+	    fd, frozen->control_bytes, STILL_PG_CONTROL_BYTES, 0);
+	if (n < 0)
+		rc = still_error_sys(
+		    err, (int) -n, NULL, "`global/pg_control`");
+	else
+		rc = still_pg_control_parse(
+		    frozen->control_bytes, (size_t) n, &frozen->control, err);
+	close(fd);
+	return rc;
+}
+
+static int capture_control(struct freeze *freeze, struct still_error *err)
+{
+	int rc = STILL_ERR_CORRUPT;
+
+	for (int i = 0; i < CONTROL_TRIES && rc == STILL_ERR_CORRUPT; i++) {
+		if (atomic_load(freeze->request->cancel))
+			return still_error_set(err, STILL_ERR_CANCELLED, 0,
+			    NULL, "the freeze was stopped");
+		if (i > 0)
+			still_sys_sleep_ns(CONTROL_PAUSE_NS);
+		rc = read_control(freeze, err);
+	}
+	return rc;
+}
+
+static int capture_files(struct freeze *freeze, struct still_error *err)
+{
+	static const enum still_pg_way ways[] = {
+	    [STILL_FREEZE_AUTO] = STILL_PG_WAY_AUTO,
+	    [STILL_FREEZE_CLONE] = STILL_PG_WAY_CLONE,
+	    [STILL_FREEZE_COPY] = STILL_PG_WAY_COPY,
+	};
+	struct still_pg_frozen *frozen = freeze->frozen;
+	struct still_pg_capture_request request = {
+	    .walk = &frozen->walk,
+	    .way = ways[freeze->instance->way],
+	    .spool = freeze->request->spool,
+	    .cancel = freeze->request->cancel,
+	    .whole = page_is_whole,
+	    .progress = tell_progress,
+	    .arg = freeze,
+	};
+	int rc;
+
+	frozen->control_bytes = malloc(STILL_PG_CONTROL_BYTES);
+	if (!frozen->control_bytes)
+		return still_error_nomem(err);
+	rc = walk(freeze, err);
+	/* How many blocks a file has is never changed. */
+	if (rc == 0)
+		rc = capture_control(freeze, err);
+	if (rc == 0)
+		rc = still_pg_capture_new(&request, &frozen->capture, err);
+	if (rc == 0)
+		rc = still_pg_capture_run(frozen->capture, &frozen->walk.list,
+		    false, &frozen->files, err);
+	return rc == 0 ? capture_control(freeze, err) : rc;
+}
+
+/* ---- WAL ----------------------------------------------------------------- */
+
+static struct still_pg_wal_format format_of(
+    const struct still_pg_frozen *frozen)
+{
+	return (struct still_pg_wal_format){
+	    .major = (unsigned) frozen->facts.major,
+	    .page_magic = frozen->version->wal_magic,
+	    .page_bytes = frozen->facts.wal_block_bytes,
+	    .segment_bytes = frozen->facts.wal_segment_bytes,
+	    .block_bytes = frozen->facts.block_bytes,
+	    .timeline = frozen->label.timeline,
+	    .system_identifier = frozen->facts.system_identifier,
+	};
+}
+
+static int list_segment(
+    struct still_pg_frozen *frozen, uint64_t number, struct still_error *err)
+{
+	struct still_pg_wal_segment segment = {frozen->label.timeline, number};
+	char name[STILL_PG_WAL_NAME_CHARS + 1];
+	int rc;
+
+	still_pg_wal_name(&segment, frozen->facts.wal_segment_bytes, name);
+	rc = still_pg_walk_wal(&frozen->walk, name, &frozen->wal_list, err);
+	if (rc == STILL_ERR_NOTFOUND)
+		return still_error_set(err, STILL_ERR_FAILED, 0,
+		    "Somebody removes WAL beside the server. Find out who.",
+		    "`pg_wal/%s`: is needed, and is not there", name);
+	return rc;
+}
+
+static int check_segments(
+    const struct still_pg_frozen *frozen, struct still_error *err)
+{
+	for (size_t i = 0; i < frozen->wal.n; i++)
+		if (frozen->wal.files[i].extent.size_bytes !=
+		    frozen->facts.wal_segment_bytes)
+			return still_error_set(err, STILL_ERR_CORRUPT, 0,
+			    "Somebody shortens WAL beside the server. Find "
+			    "out who.",
+			    "`%s`: is not whole",
+			    frozen->wal.files[i].entry->path);
+	return 0;
+}
+
+static int capture_wal(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_frozen *frozen = freeze->frozen;
+	uint32_t bytes = frozen->facts.wal_segment_bytes;
+	uint64_t last = (frozen->stop_lsn - 1) / bytes;
+	int rc = 0;
+
+	frozen->first_segment = frozen->label.start_lsn / bytes;
+	for (uint64_t n = frozen->first_segment; rc == 0 && n <= last; n++)
+		rc = list_segment(frozen, n, err);
+	if (rc == 0)
+		rc = still_pg_capture_run(frozen->capture, &frozen->wal_list,
+		    true, &frozen->wal, err);
+	return rc == 0 ? check_segments(frozen, err) : rc;
+}
+
+static ssize_t read_segment(void *arg, uint64_t segment, uint32_t off_bytes,
+    void *data, size_t len, struct still_error *err)
+{
+	const struct still_pg_frozen *frozen = arg;
+	const struct still_pg_captured *file;
+	int rc;
+
+	if (segment < frozen->first_segment ||
+	    segment - frozen->first_segment >= frozen->wal.n)
+		return STILL_ERR_NOTFOUND;
+	file = &frozen->wal.files[segment - frozen->first_segment];
+	if (off_bytes >= file->extent.size_bytes)
+		return 0;
+	if (len > file->extent.size_bytes - off_bytes)
+		len = (size_t) (file->extent.size_bytes - off_bytes);
+	rc = still_pg_captured_read(file, off_bytes, data, len, err);
+	return rc < 0 ? rc : (ssize_t) len;
+}
+
+/* A tablespace that was made meanwhile is not among the files, and replay would
+ * make it at its absolute place, which is that of the live one. */
+static int judge_record(void *arg, const struct still_pg_wal_record *record,
+    struct still_error *err)
+{
+	if (still_pg_wal_record_is(
+		record, STILL_PG_RM_TABLESPACE, STILL_PG_TABLESPACE_CREATE))
+		return still_error_set(err, STILL_ERR_AGAIN, 0, "Begin again.",
+		    "the cluster: a tablespace was made while its files were "
+		    "captured");
+	return still_pg_covered_record(arg, record, err);
+}
+
+static int prove_wal(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_frozen *frozen = freeze->frozen;
+	struct still_pg_wal_walk walk = {
+	    .format = format_of(frozen),
+	    .start_lsn = frozen->label.start_lsn,
+	    .stop_lsn = frozen->stop_lsn,
+	    .read = read_segment,
+	    .read_arg = frozen,
+	    .each = judge_record,
+	    .cancel = freeze->request->cancel,
+	};
+
+	frozen->covered = still_pg_covered_new();
+	if (!frozen->covered)
+		return still_error_nomem(err);
+	walk.each_arg = frozen->covered;
+	return still_pg_wal_walk(&walk, &frozen->totals, err);
+}
+
+/* ---- all of it ----------------------------------------------------------- */
+
+static int run(struct freeze *freeze, struct still_error *err)
+{
+	int rc = enter(freeze, err);
+
+	if (rc == 0)
+		rc = capture_files(freeze, err);
+	if (rc == 0)
+		rc = leave(freeze, err);
+	if (rc == 0)
+		rc = capture_wal(freeze, err);
+	still_pg_session_close(freeze->session);
+	freeze->session = NULL;
+	if (rc == 0)
+		rc = prove_wal(freeze, err);
+	return rc == 0 ? still_pg_control_protect(freeze->frozen->control_bytes,
+			     STILL_PG_CONTROL_BYTES, err)
+		       : rc;
+}
+
+int still_pg_freeze(struct still_pg_instance *instance,
+    const struct still_freeze_request *request, struct still_pg_frozen *ret,
+    struct still_error *err)
+{
+	struct freeze freeze = {instance, request, ret, NULL};
+	const char *reason = NULL;
+	int rc = run(&freeze, err);
+
+	if (rc < 0)
+		return rc;
+	if (!ret->verifies_pages)
+		request->observer.warn(request->observer.arg, "unverified",
+		    instance->examined.conn.shown,
+		    "data_checksums = off: no page of this cluster can be "
+		    "verified");
+	still_pg_capture_way(ret->capture, &reason);
+	if (reason && instance->way == STILL_FREEZE_AUTO)
+		request->observer.warn(request->observer.arg, "copied",
+		    instance->examined.conn.shown, reason);
+	return 0;
+}
+
+void still_pg_frozen_release(struct still_pg_frozen *frozen)
+{
+	for (size_t i = 0; i < frozen->n_objects; i++)
+		free(frozen->objects[i].text);
+	free(frozen->objects);
+	still_pg_covered_free(frozen->covered);
+	still_pg_captures_release(&frozen->wal);
+	still_pg_captures_release(&frozen->files);
+	still_pg_capture_free(frozen->capture);
+	still_pg_list_release(&frozen->wal_list);
+	still_pg_walk_release(&frozen->walk);
+	free(frozen->control_bytes);
+	free(frozen->label_text);
+	still_pg_facts_release(&frozen->facts);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * instance: a cluster that is attached to, and what a freeze of it holds.
+ *
+ * A freeze (freeze.c) captures the files between start and stop of a base
+ * backup, then the WAL in between, closes its connection, and proves the WAL.
+ * Nothing of the server is held afterwards: what is served lies in containers
+ * (container.h), which nobody else can reach.
+ *
+ * Threads: as engines/engine.h says. Once frozen all of it is constant.
+ */
+#ifndef POSTGRES_INSTANCE_H
+#define POSTGRES_INSTANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engines/engine.h"
+#include "engines/postgres/capture.h"
+#include "engines/postgres/control.h"
+#include "engines/postgres/covered.h"
+#include "engines/postgres/label.h"
+#include "engines/postgres/obstacles.h"
+#include "engines/postgres/session.h"
+#include "engines/postgres/versions.h"
+#include "engines/postgres/wal_record.h"
+#include "engines/postgres/wal_walk.h"
+
+enum still_pg_object_kind {
+	STILL_PG_OBJECT_FILE,  /* as it was captured */
+	STILL_PG_OBJECT_PAGES, /* likewise, and each page is looked at */
+	STILL_PG_OBJECT_TEXT,  /* made by us */
+	STILL_PG_OBJECT_MANIFEST
+};
+
+/* What the core hands back to read. */
+struct still_pg_object {
+	enum still_pg_object_kind kind;
+	const struct still_pg_captured *file; /* FILE, PAGES */
+	struct still_pg_locator where;        /* PAGES */
+	uint32_t first_block;                 /* PAGES: of this file */
+	char *text;                           /* owned; TEXT */
+	size_t len;
+};
+
+struct still_pg_frozen {
+	/* Of the server, at the start. */
+	struct still_pg_facts facts;
+	const struct still_pg_version *version;
+	struct still_pg_label label;
+	char *label_text; /* owned */
+	size_t label_len;
+	uint64_t stop_lsn;
+	int64_t stop_first_ns; /* when the stop was asked for, and was done */
+	int64_t stop_last_ns;
+	struct still_pg_control control; /* as it was captured */
+	char *control_bytes;             /* owned; protected */
+
+	struct still_pg_walk walk;
+	struct still_pg_capture *capture;
+	struct still_pg_captures files; /* of walk.list */
+	struct still_pg_list wal_list;
+	struct still_pg_captures wal;
+	struct still_pg_covered *covered;
+	struct still_pg_wal_totals totals;
+	uint64_t first_segment; /* number of wal.files[0] */
+
+	struct still_pg_object *objects; /* owned */
+	size_t n_objects;
+	size_t capacity;
+	uint64_t manifest_bytes;
+	bool verifies_pages;
+};
+
+struct still_pg_instance {
+	struct still_engine_instance base;
+	struct still_pg_examined examined;
+	enum still_freeze_way way;
+	int64_t limit_ns; /* for each thing that the server is asked */
+	struct stat st;   /* of the data directory */
+	struct still_database_info info;
+	struct still_pg_frozen *frozen; /* owned; NULL: not frozen */
+};
+
+/* Fix the moment; hands nothing over. On failure `frozen` may hold a part, and
+ * is to be released. */
+int still_pg_freeze(struct still_pg_instance *instance,
+    const struct still_freeze_request *request, struct still_pg_frozen *ret,
+    struct still_error *err);
+void still_pg_frozen_release(struct still_pg_frozen *frozen);
+
+/* Tell the builder of all of it. */
+int still_pg_hand_over(const struct still_pg_instance *instance,
+    struct still_pg_frozen *frozen, struct still_builder *builder,
+    struct still_error *err);
+
+/* As a still_close_fn: backup_manifest. */
+int still_pg_close_manifest(const struct still_pg_frozen *frozen,
+    const struct still_closed_file *files, size_t n, char *data,
+    struct still_error *err);
+
+/* As a still_read_fn. */
+int still_pg_read(const struct still_pg_frozen *frozen,
+    const struct still_pg_object *object, uint64_t off_bytes, void *data,
+    size_t len, struct still_error *err);
+
+#endif

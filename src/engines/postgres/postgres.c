@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* postgres: the engine, as engines/engine.h wants it. */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/sys.h"
+#include "engines/postgres/findings.h"
+#include "engines/postgres/instance.h"
+
+#define ASK_LIMIT_NS (30 * STILL_NS_PER_S)
+
+extern const struct still_engine still_engine_postgres;
+
+static struct still_pg_instance *instance_of(struct still_engine_instance *base)
+{
+	return (struct still_pg_instance *) base;
+}
+
+static bool pg_match(const char *source)
+{
+	return still_pg_form(source) != STILL_PG_FORM_NONE;
+}
+
+static void pg_detach(struct still_engine_instance *base)
+{
+	struct still_pg_instance *instance = instance_of(base);
+
+	if (instance->frozen)
+		still_pg_frozen_release(instance->frozen);
+	free(instance->frozen);
+	still_pg_examined_release(&instance->examined);
+	free(instance);
+}
+
+static int examine(
+    const char *source, struct still_pg_examined *ret, struct still_error *err)
+{
+	struct still_pg_findings findings = {0};
+	bool whole = false;
+	int rc = still_pg_examine(
+	    source, NULL, ASK_LIMIT_NS, ret, &whole, &findings, err);
+
+	if (rc == 0) {
+		rc = still_pg_findings_judge(&findings, err);
+		if (rc == 0 && !whole)
+			rc = still_error_set(err, STILL_ERR_FAILED, 0, NULL,
+			    "source: could not be looked at");
+		if (rc < 0 && whole)
+			still_pg_examined_release(ret);
+	}
+	still_pg_findings_release(&findings);
+	return rc;
+}
+
+static int pg_attach(const char *source,
+    const struct still_attach_options *options,
+    struct still_engine_instance **ret, struct still_error *err)
+{
+	struct still_pg_instance *instance = calloc(1, sizeof(*instance));
+	int rc;
+
+	if (!instance)
+		return still_error_nomem(err);
+	rc = examine(source, &instance->examined, err);
+	if (rc < 0) {
+		free(instance);
+		return rc;
+	}
+	instance->way = options->way;
+	instance->limit_ns = ASK_LIMIT_NS;
+	if (stat(instance->examined.pgdata, &instance->st) != 0) {
+		rc = still_error_sys(
+		    err, errno, NULL, "`%s`", instance->examined.pgdata);
+		pg_detach(&instance->base);
+		return rc;
+	}
+	instance->base.engine = &still_engine_postgres;
+	instance->info = (struct still_database_info){
+	    .path = ".",
+	    .page_size_bytes = instance->examined.facts.block_bytes,
+	    .log = "wal",
+	};
+	*ret = &instance->base;
+	return 0;
+}
+
+static void pg_describe(
+    struct still_engine_instance *base, struct still_description *ret)
+{
+	struct still_pg_instance *instance = instance_of(base);
+
+	*ret = (struct still_description){
+	    .source = instance->examined.pgdata,
+	    .engine_version = instance->examined.facts.version,
+	    .dir_mode = instance->st.st_mode & 0777,
+	    .uid = instance->st.st_uid,
+	    .gid = instance->st.st_gid,
+	    .databases = &instance->info,
+	    .n_databases = 1,
+	};
+}
+
+static void pg_thaw(struct still_engine_instance *base)
+{
+	struct still_pg_instance *instance = instance_of(base);
+
+	if (!instance->frozen)
+		return;
+	still_pg_frozen_release(instance->frozen);
+	free(instance->frozen);
+	instance->frozen = NULL;
+}
+
+static int pg_freeze(struct still_engine_instance *base,
+    const struct still_freeze_request *request, struct still_builder *builder,
+    struct still_error *err)
+{
+	struct still_pg_instance *instance = instance_of(base);
+	int rc;
+
+	instance->frozen = calloc(1, sizeof(*instance->frozen));
+	if (!instance->frozen)
+		return still_error_nomem(err);
+	rc = still_pg_freeze(instance, request, instance->frozen, err);
+	if (rc == 0)
+		rc = still_pg_hand_over(
+		    instance, instance->frozen, builder, err);
+	if (rc < 0)
+		pg_thaw(base);
+	return rc;
+}
+
+static int pg_read(struct still_engine_instance *base, void *object,
+    uint64_t off_bytes, void *data, size_t len, struct still_error *err)
+{
+	return still_pg_read(
+	    instance_of(base)->frozen, object, off_bytes, data, len, err);
+}
+
+/* Once frozen, the server may even be gone. */
+static int pg_keep(struct still_engine_instance *base,
+    struct still_held *ret_held, struct still_error *err)
+{
+	(void) base;
+	(void) err;
+	*ret_held = (struct still_held){0};
+	return 0;
+}
+
+static int pg_close(struct still_engine_instance *base, void *object,
+    const struct still_closed_file *files, size_t n, char *data,
+    struct still_error *err)
+{
+	(void) object;
+	return still_pg_close_manifest(
+	    instance_of(base)->frozen, files, n, data, err);
+}
+
+const struct still_engine still_engine_postgres = {
+    .name = "postgres",
+    .match = pg_match,
+    .attach = pg_attach,
+    .describe = pg_describe,
+    .freeze = pg_freeze,
+    .read = pg_read,
+    .keep = pg_keep,
+    .thaw = pg_thaw,
+    .detach = pg_detach,
+    .close = pg_close,
+};

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/connstr.h"
 #include "base/value.h"
 #include "still.h"
 
@@ -174,6 +175,8 @@ static int positional(struct parse *parse, const char *arg)
 	char **field = parse->n_positional == 0 ? &parse->options->source
 						: &parse->options->mountpoint;
 
+	if (still_connstr_holds_secret(arg))
+		return still_connstr_refuse_secret(parse->err);
 	if (parse->n_positional++ >= 2)
 		return still_error_set(parse->err, STILL_ERR_INVALID, 0,
 		    "The usage is: stillfs SOURCE MOUNTPOINT [options].",
@@ -295,8 +298,9 @@ void fs_options_usage(FILE *out)
 	fprintf(out,
 	    "usage: stillfs SOURCE MOUNTPOINT [options]\n\n"
 	    "Mount a consistent, verified snapshot of live databases. SOURCE "
-	    "is a database\nor a directory; copy MOUNTPOINT/backup with "
-	    "any tool, then unmount.\n\n");
+	    "is a database,\na directory with databases, a PGDATA or a "
+	    "postgresql:// URI; copy\nMOUNTPOINT/backup with any tool, then "
+	    "unmount.\n\n");
 	for (size_t i = 0; i < N_SWITCHES; i++)
 		fprintf(out, "  %s, %-20s %s\n", switches[i].letter,
 		    switches[i].name, switches[i].help);

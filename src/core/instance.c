@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/connstr.h"
 #include "core/catalog.h"
 
 const char *still_version(void)
@@ -90,6 +91,21 @@ int still_instance_attach_engine(const struct still_engine *engine,
 	return 0;
 }
 
+/* Of a connection string nothing is repeated: who has misspelled a keyword may
+ * have put a secret behind it. */
+static void refuse_kind(const char *source, struct still_error *err)
+{
+	bool is_path = !still_connstr_is(source) && !strstr(source, "://");
+
+	still_error_set(err, STILL_ERR_INVALID, 0,
+	    is_path ? "Name a database, or a directory with databases."
+		    : "Name a database or a directory; for PostgreSQL a "
+		      "`postgresql://` URI, or keywords of libpq as in "
+		      "`service=NAME`.",
+	    "source%s%s%s: no engine knows this kind of source",
+	    is_path ? " `" : "", is_path ? source : "", is_path ? "`" : "");
+}
+
 static int no_engine(const char *source, const struct still_options *options,
     struct still_error *err)
 {
@@ -103,9 +119,7 @@ static int no_engine(const char *source, const struct still_options *options,
 		    strcmp(*names, options->engine) == 0;
 	}
 	if (known)
-		still_error_set(err, STILL_ERR_INVALID, 0,
-		    "Name a database, or a directory with databases.",
-		    "source `%s`: no engine knows this kind of source", source);
+		refuse_kind(source, err);
 	else
 		still_error_set(err, STILL_ERR_INVALID, 0,
 		    "Leave the option out, or use one that was built in.",
@@ -119,9 +133,14 @@ int still_instance_attach(const char *source,
     const struct still_options *options, struct still_instance **ret,
     struct still_error *err)
 {
-	const struct still_engine *engine = still_engine_find(
-	    options->engine, source);
+	const struct still_engine *engine;
 
+	if (still_connstr_holds_secret(source))
+		return still_connstr_refuse_secret(err);
+	engine = still_engine_find(options->engine, source);
+	/* The one that was asked for says best what it would know. */
+	if (!engine && options->engine && !still_connstr_is(source))
+		engine = still_engine_named(options->engine);
 	if (!engine)
 		return no_engine(source, options, err);
 	return still_instance_attach_engine(engine, source, options, ret, err);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/connstr.h"
 #include "base/json.h"
 #include "base/sys.h"
 #include "core/catalog.h"
@@ -417,6 +418,11 @@ int still_preflight_engine(const struct still_engine *engine,
 int still_preflight(const char *source, const struct still_options *options,
     struct still_preflight *ret, struct still_error *err)
 {
+	/* What is found is told with the name of the source. */
+	if (still_connstr_holds_secret(source)) {
+		memset(ret, 0, sizeof(*ret));
+		return still_connstr_refuse_secret(err);
+	}
 	return still_preflight_engine(NULL, source, options, ret, err);
 }
 

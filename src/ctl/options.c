@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/connstr.h"
 #include "base/value.h"
 #include "still.h"
 
@@ -127,6 +128,8 @@ static int short_word(struct parse *parse, const char *word)
 
 static int target_word(struct parse *parse, const char *word)
 {
+	if (still_connstr_holds_secret(word))
+		return still_connstr_refuse_secret(parse->err);
 	if (parse->options->n_words == parse->max_words)
 		return still_error_set(parse->err, STILL_ERR_INVALID, 0, NULL,
 		    "`%s`: one argument too many", word);

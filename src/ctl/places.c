@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/connstr.h"
 #include "base/path.h"
 #include "control.h"
 
@@ -50,7 +51,12 @@ static const char *without_scheme(const char *path)
 char *ctl_path_resolve(const char *path)
 {
 	const char *bare = without_scheme(path);
-	char *full = realpath(path, NULL);
+	char *full;
+
+	/* A secret must be known as one by whoever is given it. */
+	if (still_connstr_is(path) || still_connstr_holds_secret(path))
+		return strdup(path);
+	full = realpath(path, NULL);
 
 	if (!full && bare != path)
 		full = realpath(bare, NULL);
@@ -90,6 +96,7 @@ static int read_table(
 static void clear(struct ctl_place *place)
 {
 	free(place->source);
+	free(place->alias);
 	free(place->mountpoint);
 	free(place->state_dir);
 }
@@ -185,6 +192,10 @@ static int add_line(
 	if (!same)
 		return add(places, &line, err);
 	same->configured = true;
+	if (!same->alias && still_connstr_is(line.source)) {
+		same->alias = line.source;
+		line.source = NULL;
+	}
 	if (!same->state_dir) {
 		same->state_dir = line.state_dir;
 		line.state_dir = NULL;

@@ -19,9 +19,12 @@
 #define CTL_MOUNTINFO "/proc/self/mountinfo"
 #define CTL_FSTAB "/etc/fstab"
 
-/* Owned; resolved as far as they can be. */
+/* Owned; resolved as far as they can be. A connection string is kept as it is. */
 struct ctl_place {
 	char *source;
+	/* The connection string by which fstab calls a source that is mounted,
+	 * and so has another name in the mount table; NULL: none. */
+	char *alias;
 	char *mountpoint;
 	char *state_dir; /* `state=` of fstab; NULL: not said there */
 	bool mounted;
@@ -49,8 +52,9 @@ int ctl_places_here(struct ctl_places *ret, struct still_error *err);
 
 /*
  * `path` absolute and without symbolic links, as far as it exists; a dead mount
- * as its last part is no obstacle, nor is a scheme ("NAME:") before a path. The
- * caller frees it; NULL without memory.
+ * as its last part is no obstacle, nor is a scheme ("NAME:") before a path.
+ * A connection string is returned as it is. The caller frees it; NULL without
+ * memory.
  */
 char *ctl_path_resolve(const char *path);
 

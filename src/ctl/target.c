@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/connstr.h"
 #include "ctl/exit.h"
 #include "ctl/options.h"
 
@@ -45,6 +46,9 @@ static bool is_dead(const char *mountpoint)
 static int take(const struct ctl_place *place, struct ctl_target *ret,
     struct still_error *err)
 {
+	/* In a line of fstab; what is mounted has none. */
+	if (still_connstr_holds_secret(place->source))
+		return still_connstr_refuse_secret(err);
 	ret->source = strdup(place->source);
 	ret->mountpoint = strdup(place->mountpoint);
 	ret->state_dir = place->state_dir ? strdup(place->state_dir) : NULL;
@@ -74,7 +78,8 @@ static bool has_mountpoint(const struct ctl_place *place, const char *path)
 
 static bool has_source(const struct ctl_place *place, const char *path)
 {
-	return strcmp(place->source, path) == 0;
+	return strcmp(place->source, path) == 0 ||
+	    (place->alias && strcmp(place->alias, path) == 0);
 }
 
 static bool has_mounted_source(const struct ctl_place *place, const char *path)

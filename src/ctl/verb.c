@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/connstr.h"
 #include "ctl/complete.h"
 #include "ctl/exit.h"
 #include "ctl/help.h"
@@ -79,7 +80,9 @@ static int unknown_verb(const char *name, struct still_error *err)
 		still_buf_printf(
 		    &list, "%s %s", v == ctl_verbs ? "" : ",", (*v)->name);
 	still_buf_str(&list, ".");
-	if (!name)
+	if (name && still_connstr_holds_secret(name))
+		still_connstr_refuse_secret(err);
+	else if (!name)
 		still_error_set(
 		    err, STILL_ERR_INVALID, 0, list.data, "no verb given");
 	else if (name[0] == '-')

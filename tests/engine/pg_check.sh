@@ -417,7 +417,7 @@ ok "nobody listens"
 # ---- sources -----------------------------------------------------------------
 check 1 "$tmp"
 counts 1 0
-says 'error not-found: source: is neither a PGDATA nor a connection string'
+says 'error not-found: source `'"$tmp"'`: is neither a PGDATA nor a connection'
 check 1 "postgresql://u:geheim@h/"
 counts 1 0
 grep -q geheim "$out" && fail "a secret: $(cat "$out")"

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/connstr.h"
 #include "base/error.h"
 #include "engines/postgres/conn.h"
 #include "engines/postgres/postmaster.h"
 #include "engines/postgres/refusal.h"
-#include "engines/postgres/secret.h"
 #include "tests/unit/scratch.h"
 
 static void write_file(const char *dir, const char *name, const char *text)
@@ -155,7 +155,7 @@ static void test_secrets(void **state)
 		assert_non_null(err.hint);
 		if (strstr(err.msg, "heim") || strstr(err.hint, "heim"))
 			fail_msg("`%s`: said: %s", secrets[i], err.msg);
-		if (still_pg_holds_secret(secrets[i])) {
+		if (still_connstr_holds_secret(secrets[i])) {
 			assert_non_null(strstr(err.hint, "passfile"));
 			assert_non_null(strstr(err.hint, "service"));
 			assert_non_null(strstr(err.hint, "peer"));

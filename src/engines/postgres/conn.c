@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/connstr.h"
 #include "base/path.h"
 #include "engines/postgres/postmaster.h"
-#include "engines/postgres/secret.h"
 
 #define NO_UID ((uid_t) -1)
 
@@ -55,7 +55,7 @@ enum still_pg_form still_pg_form(const char *source)
 {
 	struct stat st;
 
-	if (still_pg_is_uri(source))
+	if (still_connstr_is_uri(source))
 		return STILL_PG_FORM_URI;
 	if (stat(source, &st) == 0)
 		return is_file(source, "PG_VERSION") &&
@@ -253,6 +253,15 @@ static const char *static_keyword(const char *keyword)
 	return NULL;
 }
 
+/* Newer secrets of libpq are marked by their names only. */
+static bool is_secret(const PQconninfoOption *option)
+{
+	return option->dispchar[0] == '*' ||
+	    strstr(option->keyword, "password") ||
+	    strstr(option->keyword, "secret") ||
+	    strstr(option->keyword, "scram_");
+}
+
 static int take_options(struct still_pg_conn *conn,
     const PQconninfoOption *option, struct still_error *err)
 {
@@ -261,8 +270,8 @@ static int take_options(struct still_pg_conn *conn,
 
 		if (!option->val || !*option->val)
 			continue;
-		if (still_pg_is_secret(option->keyword, option->dispchar))
-			return still_pg_refuse_secret(err);
+		if (is_secret(option))
+			return still_connstr_refuse_secret(err);
 		keyword = static_keyword(option->keyword);
 		if (!keyword)
 			return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
@@ -309,7 +318,7 @@ static int check_options(
 		    "Leave `replication` out: stillfs needs an ordinary "
 		    "connection.",
 		    "source: asks for a replication connection");
-	if (dbname && (still_pg_is_uri(dbname) || strchr(dbname, '=')))
+	if (dbname && (still_connstr_is_uri(dbname) || strchr(dbname, '=')))
 		return still_error_set(err, STILL_ERR_INVALID, 0,
 		    "Name any database of the cluster, or none.",
 		    "source: the name of the database is a connection string "
@@ -378,8 +387,8 @@ static int resolve_string(
 {
 	int rc;
 
-	if (still_pg_holds_secret(source))
-		return still_pg_refuse_secret(err);
+	if (still_connstr_holds_secret(source))
+		return still_connstr_refuse_secret(err);
 	rc = parse(source, conn, err);
 	if (rc == 0)
 		rc = check_options(conn, err);
@@ -391,6 +400,19 @@ static int resolve_string(
 	return fill_in(conn, err);
 }
 
+static int refuse_form(const char *source, struct still_error *err)
+{
+	bool is_path = !still_connstr_is(source) &&
+	    !still_connstr_holds_secret(source) && !strstr(source, "://");
+
+	return still_error_set(err, STILL_ERR_NOTFOUND, 0,
+	    "Name the data directory of a PostgreSQL cluster (it holds "
+	    "PG_VERSION and global/pg_control), or "
+	    "`postgresql://user@host:port/database`.",
+	    "source%s%s%s: is neither a PGDATA nor a connection string",
+	    is_path ? " `" : "", is_path ? source : "", is_path ? "`" : "");
+}
+
 int still_pg_conn_resolve(
     const char *source, struct still_pg_conn *ret, struct still_error *err)
 {
@@ -399,11 +421,7 @@ int still_pg_conn_resolve(
 
 	conn.form = still_pg_form(source);
 	if (conn.form == STILL_PG_FORM_NONE)
-		return still_error_set(err, STILL_ERR_NOTFOUND, 0,
-		    "Name the data directory of a PostgreSQL cluster (it holds "
-		    "PG_VERSION and global/pg_control), or "
-		    "`postgresql://user@host:port/database`.",
-		    "source: is neither a PGDATA nor a connection string");
+		return refuse_form(source, err);
 	if (conn.form == STILL_PG_FORM_DATA)
 		rc = resolve_data(source, &conn, err);
 	else

@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 
 #include "base/acl.h"
+#include "base/connstr.h"
 #include "base/path.h"
 #include "engines/engine.h"
 #include "engines/sqlite/check.h"
@@ -62,7 +63,7 @@ static bool sqlite_match(const char *source)
 {
 	if (strncmp(source, "sqlite:", 7) == 0)
 		return true;
-	return !strstr(source, "://");
+	return !strstr(source, "://") && !still_connstr_is(source);
 }
 
 static int make_infos(const struct sqlite_listing *listing,

@@ -1,17 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
-#include "engines/postgres/secret.h"
+#include "base/connstr.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
-bool still_pg_is_uri(const char *source)
+bool still_connstr_is_uri(const char *source)
 {
 	return strncmp(source, "postgresql://", 13) == 0 ||
 	    strncmp(source, "postgres://", 11) == 0;
 }
+
+static bool is_path(const char *source)
+{
+	return *source == '/' || *source == '.' || access(source, F_OK) == 0;
+}
+
+/* A word and `=` behind it. */
+static bool begins_with_keyword(const char *text)
+{
+	size_t len;
+
+	text += strspn(text, " \t\n");
+	len = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
+	return len > 0 && text[len + strspn(text + len, " \t\n")] == '=';
+}
+
+bool still_connstr_is(const char *source)
+{
+	return still_connstr_is_uri(source) ||
+	    (begins_with_keyword(source) && !is_path(source));
+}
+
+/* ---- secrets ------------------------------------------------------------- */
 
 static int hex(char c)
 {
@@ -56,40 +80,50 @@ static bool has_word(const char *text)
 	return false;
 }
 
+/* Behind "scheme://" of whatever scheme; of ours also with a slash too few or
+ * too many. NULL: it is no URI. */
+static const char *behind_scheme(const char *source)
+{
+	const char *rest = strstr(source, "://");
+
+	if (!rest && strncasecmp(source, "postgres", 8) == 0)
+		rest = strchr(source, ':');
+	return rest ? rest + 1 + strspn(rest + 1, "/") : NULL;
+}
+
 /* user:password@ */
 static bool has_userinfo(const char *source)
 {
-	const char *rest = strstr(source, "://") + 3;
-	size_t len = strcspn(rest, ":");
-	const char *at = strrchr(rest, '@');
+	const char *rest = behind_scheme(source);
+	const char *at;
+	size_t len;
 
+	if (!rest)
+		return false;
+	len = strcspn(rest, ":");
+	at = strrchr(rest, '@');
 	/* Of an IPv6 address the colons stand between brackets. An `@` in the
 	 * query part belongs to nobody, unless there was a `?` in a password:
 	 * a raw `@` there is taken for that. */
 	return at && rest[len] == ':' && rest + len < at;
 }
 
-bool still_pg_holds_secret(const char *source)
+bool still_connstr_holds_secret(const char *source)
 {
-	char *text = decoded(source);
+	char *text;
 	bool holds;
 
+	if (is_path(source))
+		return false;
+	text = decoded(source);
 	if (!text)
 		return true;
-	holds = has_word(source) || has_word(text) ||
-	    (still_pg_is_uri(source) && has_userinfo(source));
+	holds = has_word(source) || has_word(text) || has_userinfo(source);
 	free(text);
 	return holds;
 }
 
-bool still_pg_is_secret(const char *keyword, const char *dispchar)
-{
-	/* Newer secrets of libpq are marked by their names only. */
-	return (dispchar && *dispchar == '*') || strstr(keyword, "password") ||
-	    strstr(keyword, "secret") || strstr(keyword, "scram_");
-}
-
-int still_pg_refuse_secret(struct still_error *err)
+int still_connstr_refuse_secret(struct still_error *err)
 {
 	return still_error_set(err, STILL_ERR_INVALID, 0,
 	    "Everybody who lists processes or mounts would read it: put it "

@@ -226,6 +226,9 @@ struct still_preflight {
 	int64_t freeze_ns;   /* how long it took */
 	int64_t cut_width_ns;
 	int64_t writers_held_ns;
+	const char *way;     /* "clone", "copy" ... static; NULL: there is one
+				only */
+	uint64_t copy_bytes; /* of the spool, that the freeze took */
 };
 
 /*

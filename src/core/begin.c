@@ -72,6 +72,7 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 		return rc;
 	*ret_frozen_at_ns = builder->cut.last_ns;
 	session->cut = builder->cut;
+	session->cut.why = NULL;
 	session->verified = builder->verified;
 	session->databases = (uint32_t) json_array_size(builder->databases);
 	pthread_mutex_lock(&session->lock);
@@ -202,7 +203,8 @@ static int build(struct still_session *session,
 	return rc;
 }
 
-static void tell_frozen(struct still_session *session, int64_t freeze_ns)
+static void tell_frozen(struct still_session *session,
+    const struct still_builder *builder, int64_t freeze_ns)
 {
 	still_events_add(session->events, STILL_LEVEL_INFO, "session-frozen",
 	    "session", session->id, "cut", session->cut.words, "cut_width_ns",
@@ -211,8 +213,8 @@ static void tell_frozen(struct still_session *session, int64_t freeze_ns)
 		.text,
 	    "writers_held_ns",
 	    still_number((uint64_t) session->cut.held_ns).text, "freeze_ns",
-	    still_number((uint64_t) freeze_ns).text, "verified",
-	    session->verified, "databases",
+	    still_number((uint64_t) freeze_ns).text, "freeze", session->cut.way,
+	    "why", builder->cut.why, "verified", session->verified, "databases",
 	    still_number(session->databases).text, "files",
 	    still_number(session->files).text, "bytes",
 	    still_number(session->bytes).text, NULL);
@@ -243,8 +245,8 @@ int still_session_begin(struct still_session *session,
 	if (rc == 0) {
 		rc = build(session, &info, dir_time_s, &builder, err);
 		if (rc == 0) {
-			tell_frozen(
-			    session, still_sys_monotonic_ns() - start_ns);
+			tell_frozen(session, &builder,
+			    still_sys_monotonic_ns() - start_ns);
 			still_account_logs(session, builder.databases);
 		}
 		still_builder_release(&builder);

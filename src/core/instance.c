@@ -37,9 +37,8 @@ static int check_catalog(
 	    instance->catalog, description.source, err);
 }
 
-int still_instance_attach_engine(const struct still_engine *engine,
-    const char *source, const struct still_options *options,
-    struct still_instance **ret, struct still_error *err)
+struct still_attach_options still_attach_options_of(
+    const struct still_options *options)
 {
 	static const enum still_check checks[] = {
 	    [STILL_VERIFY_BASIC] = STILL_CHECK_BASIC,
@@ -56,7 +55,8 @@ int still_instance_attach_engine(const struct still_engine *engine,
 	    [STILL_WAY_CLONE] = STILL_FREEZE_CLONE,
 	    [STILL_WAY_COPY] = STILL_FREEZE_COPY,
 	};
-	struct still_attach_options attach = {
+
+	return (struct still_attach_options){
 	    .force = options->force,
 	    .freeze_limit_ns = (int64_t) options->freeze_ms * 1000000,
 	    .stall_limit_ns = (int64_t) options->stall_ms * 1000000,
@@ -68,6 +68,13 @@ int still_instance_attach_engine(const struct still_engine *engine,
 	    .log_limit_bytes = options->wal_max_bytes,
 	    .assist = options->assist,
 	};
+}
+
+int still_instance_attach_engine(const struct still_engine *engine,
+    const char *source, const struct still_options *options,
+    struct still_instance **ret, struct still_error *err)
+{
+	struct still_attach_options attach = still_attach_options_of(options);
 	struct still_instance *instance = calloc(1, sizeof(*instance));
 	int rc;
 
@@ -129,8 +136,8 @@ static int no_engine(const char *source, const struct still_options *options,
 	return STILL_ERR_INVALID;
 }
 
-int still_instance_attach(const char *source,
-    const struct still_options *options, struct still_instance **ret,
+int still_instance_engine(const char *source,
+    const struct still_options *options, const struct still_engine **ret,
     struct still_error *err)
 {
 	const struct still_engine *engine;
@@ -141,9 +148,20 @@ int still_instance_attach(const char *source,
 	/* The one that was asked for says best what it would know. */
 	if (!engine && options->engine && !still_connstr_is(source))
 		engine = still_engine_named(options->engine);
-	if (!engine)
-		return no_engine(source, options, err);
-	return still_instance_attach_engine(engine, source, options, ret, err);
+	*ret = engine;
+	return engine ? 0 : no_engine(source, options, err);
+}
+
+int still_instance_attach(const char *source,
+    const struct still_options *options, struct still_instance **ret,
+    struct still_error *err)
+{
+	const struct still_engine *engine;
+	int rc = still_instance_engine(source, options, &engine, err);
+
+	return rc < 0
+	    ? rc
+	    : still_instance_attach_engine(engine, source, options, ret, err);
 }
 
 void still_instance_detach(struct still_instance *instance)

@@ -19,6 +19,16 @@ struct still_instance {
 	char *place;                   /* owned; or NULL */
 };
 
+/* The engine for `source`. INVALID: there is none, or the source holds a
+ * secret. The table is static. */
+int still_instance_engine(const char *source,
+    const struct still_options *options, const struct still_engine **ret,
+    struct still_error *err);
+
+/* What an engine is told of the wishes. */
+struct still_attach_options still_attach_options_of(
+    const struct still_options *options);
+
 /* As still_instance_attach(), with the engine given. */
 int still_instance_attach_engine(const struct still_engine *engine,
     const char *source, const struct still_options *options,

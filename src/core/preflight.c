@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/connstr.h"
 #include "base/json.h"
 #include "base/sys.h"
@@ -44,6 +45,27 @@ static void clear_finding(struct still_finding *finding)
 	free(finding->object);
 	free(finding->text);
 	free(finding->hint);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+/* An engine that was asked for all may tell the same when it freezes. Under the
+ * lock. */
+static bool is_told(const struct still_preflight *preflight,
+    const struct still_finding *finding)
+{
+	for (size_t i = 0; i < preflight->n_findings; i++) {
+		const struct still_finding *told = &preflight->findings[i];
+
+		if (told->level == finding->level &&
+		    same_text(told->object, finding->object) &&
+		    same_text(told->text, finding->text))
+			return true;
+	}
+	return false;
 }
 
 /* Behind all that are as bad. Under the lock. */
@@ -78,7 +100,9 @@ static void find(struct trial *trial, enum still_level level, int code,
 	bool whole = finding.object && finding.text && (finding.hint || !hint);
 
 	pthread_mutex_lock(&trial->lock);
-	if (!whole || insert(trial->preflight, &finding) < 0) {
+	if (whole && is_told(trial->preflight, &finding)) {
+		clear_finding(&finding);
+	} else if (!whole || insert(trial->preflight, &finding) < 0) {
 		trial->no_memory = true;
 		clear_finding(&finding);
 	}
@@ -97,6 +121,16 @@ static void observe(
 {
 	(void) event;
 	find(arg, STILL_LEVEL_WARNING, 0, object, NULL, text);
+}
+
+/* A still_tell_fn. */
+static void tell(void *arg, enum still_obstacle level, int code,
+    const char *object, const char *text, const char *hint)
+{
+	bool is_error = level == STILL_OBSTACLE_ERROR;
+
+	find(arg, is_error ? STILL_LEVEL_ERROR : STILL_LEVEL_WARNING,
+	    is_error ? code : 0, object, hint, text);
 }
 
 static const char *below_data(const char *path)
@@ -202,7 +236,8 @@ static void judge_times(struct trial *trial)
 		    "for longer; raise `stall_ms` before that.",
 		    text);
 	}
-	if (freeze_ms > options->freeze_ms / 2) {
+	/* Files that are captured take what they take. */
+	if (!preflight->way && freeze_ms > options->freeze_ms / 2) {
 		snprintf(text, sizeof(text), "its freeze took %" PRId64 " ms",
 		    freeze_ms);
 		find(trial, STILL_LEVEL_WARNING, 0, preflight->source,
@@ -237,6 +272,38 @@ static void judge_checks(struct trial *trial)
 	    "`verify=quick` looks at the structure of each database when it is "
 	    "frozen.",
 	    text);
+}
+
+/* While it is frozen: it is the engine that knows why. */
+static void judge_way(struct trial *trial, struct still_instance *instance,
+    const struct still_cut *cut)
+{
+	struct still_preflight *preflight = trial->preflight;
+	struct still_buf text = STILL_BUF_INIT;
+
+	if (!cut->way)
+		return;
+	preflight->way = cut->way;
+	preflight->copy_bytes = atomic_load(&instance->spool.used_bytes);
+	still_buf_printf(&text, "a freeze is by %s: ", cut->way);
+	if (preflight->copy_bytes > 0) {
+		still_buf_size(&text, preflight->copy_bytes);
+		still_buf_str(
+		    &text, " of the spool for as long as a session lasts");
+	} else {
+		still_buf_str(&text, "nothing is copied");
+	}
+	if (cut->why)
+		still_buf_printf(&text, "; %s", cut->why);
+	if (text.failed)
+		trial->no_memory = true;
+	else
+		find(trial, STILL_LEVEL_INFO, 0, preflight->source,
+		    cut->why ? "With the source and a `spool` on the same XFS "
+			       "or btrfs, blocks are shared instead."
+			     : NULL,
+		    text.data);
+	still_buf_release(&text);
 }
 
 /* A whole copy is what lets go of the databases. */
@@ -287,6 +354,7 @@ static int freeze(struct trial *trial, struct still_instance *instance,
 	preflight->freeze_ns = still_sys_monotonic_ns() - start_ns;
 	if (rc < 0)
 		return rc;
+	judge_way(trial, instance, &builder->cut);
 	still_engine_thaw(instance->engine);
 	preflight->cut_width_ns = builder->cut.last_ns - builder->cut.first_ns;
 	preflight->writers_held_ns = builder->cut.held_ns;
@@ -365,24 +433,51 @@ static int note_instance(struct still_preflight *preflight,
 	return failed ? still_error_nomem(err) : 0;
 }
 
+/* All that stands in the way, where the engine can tell it; attach would stop at
+ * the first. */
+static int examine(struct trial *trial, const struct still_engine *engine,
+    struct still_error *err)
+{
+	struct still_attach_options options = still_attach_options_of(
+	    trial->options);
+
+	if (!engine->examine)
+		return 0;
+	return engine->examine(
+	    trial->preflight->source, &options, tell, trial, err);
+}
+
+static bool has_errors(const struct still_preflight *preflight)
+{
+	return preflight->n_findings > 0 &&
+	    preflight->findings[0].level == STILL_LEVEL_ERROR;
+}
+
 static int look(struct trial *trial, const struct still_engine *engine,
     struct still_error *err)
 {
 	struct still_preflight *preflight = trial->preflight;
 	struct still_instance *instance = NULL;
 	struct still_error why = STILL_ERROR_INIT;
-	int rc;
+	int rc = 0;
 
-	rc = engine ? still_instance_attach_engine(engine, preflight->source,
-			  trial->options, &instance, &why)
-		    : still_instance_attach(
-			  preflight->source, trial->options, &instance, &why);
-	if (rc == STILL_ERR_NOMEM)
-		return still_error_nomem(err);
-	if (rc < 0) {
-		find_error(trial, preflight->source, &why);
-		still_error_clear(&why);
+	if (!engine)
+		rc = still_instance_engine(
+		    preflight->source, trial->options, &engine, &why);
+	if (rc == 0)
+		rc = examine(trial, engine, &why);
+	if (rc == 0 && has_errors(preflight))
 		return 0;
+	if (rc == 0)
+		rc = still_instance_attach_engine(
+		    engine, preflight->source, trial->options, &instance, &why);
+	if (rc < 0) {
+		if (rc == STILL_ERR_NOMEM)
+			still_error_nomem(err);
+		else
+			find_error(trial, preflight->source, &why);
+		still_error_clear(&why);
+		return rc == STILL_ERR_NOMEM ? rc : 0;
 	}
 	rc = note_instance(preflight, instance, err);
 	if (rc == 0)

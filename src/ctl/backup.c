@@ -37,6 +37,8 @@ static const struct ctl_option options[] = {
 	"use only the engine of this name"},
     {"force", 0, CTL_FLAG, CTL_AT(force), 0, 0, NULL,
 	"take network and FUSE file systems, hard links"},
+    {"freeze", 0, CTL_CHOICE, CTL_AT(freeze), 0, 0, "auto|clone|copy",
+	"how files are captured that change (auto)"},
     {"freeze-ms", 0, CTL_NUMBER, CTL_AT(freeze_ms), 1, MS_MAX, "N",
 	"give the freeze up after N ms (10000)"},
     {"no-truncate", 0, CTL_FLAG, CTL_AT(no_truncate), 0, 0, NULL,
@@ -177,6 +179,8 @@ static int check_mounted(const struct ctl_options *o,
 		name = "spool-max";
 	else if (o->verify != STILL_VERIFY_BASIC)
 		name = "verify";
+	else if (o->freeze != STILL_WAY_AUTO)
+		name = "freeze";
 	else if (o->freeze_ms != STILL_FREEZE_MS_DEFAULT)
 		name = "freeze-ms";
 	else if (o->stall_ms != STILL_STALL_MS_DEFAULT)
@@ -255,6 +259,7 @@ static int backup_source(const struct ctl_options *o,
 	    .spool = o->spool,
 	    .spool_max_bytes = o->spool_max_bytes,
 	    .verify = (enum still_verify) o->verify,
+	    .freeze = (enum still_way) o->freeze,
 	    .pin = STILL_PIN_MODE_AUTO,
 	    .pin_ms = STILL_PIN_MS_DEFAULT,
 	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,

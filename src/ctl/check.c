@@ -27,6 +27,8 @@ static const struct ctl_option options[] = {
 	"use only the engine of this name"},
     {"force", 0, CTL_FLAG, CTL_AT(force), 0, 0, NULL,
 	"take network and FUSE file systems, hard links"},
+    {"freeze", 0, CTL_CHOICE, CTL_AT(freeze), 0, 0, "auto|clone|copy",
+	"how files are captured that change (auto)"},
     {"freeze-ms", 0, CTL_NUMBER, CTL_AT(freeze_ms), 1, MS_MAX, "N",
 	"give a freeze up after N ms (10000)"},
     {"spool", 0, CTL_DIR, CTL_AT(spool), 0, 0, "DIR",
@@ -120,9 +122,11 @@ static void add_head(
 	still_buf_str(buf, "\n");
 	if (preflight->freeze_ns)
 		still_buf_printf(buf,
-		    "freeze:    %.1f ms; writers were held off for at most "
+		    "freeze:    %.1f ms%s%s; writers were held off for at most "
 		    "%.3f ms\n",
 		    (double) preflight->freeze_ns / 1e6,
+		    preflight->way ? ", by " : "",
+		    preflight->way ? preflight->way : "",
 		    (double) preflight->writers_held_ns / 1e6);
 }
 
@@ -249,6 +253,9 @@ static int print_json(const struct still_preflight *preflight,
 	    root, "cut_width_ns", json_integer(preflight->cut_width_ns));
 	rc |= json_object_set_new(
 	    root, "writers_held_ns", json_integer(preflight->writers_held_ns));
+	rc |= ctl_json_set_text(root, "freeze", preflight->way);
+	rc |= json_object_set_new(root, "copy_bytes",
+	    json_integer((json_int_t) preflight->copy_bytes));
 	rc |= json_object_set_new(root, "databases", databases_json(preflight));
 	rc |= add_findings_json(
 	    findings, preflight->findings, preflight->n_findings);
@@ -296,6 +303,7 @@ static int check(const struct ctl_options *o, const struct ctl_target *target,
 	    .spool = o->spool,
 	    .spool_max_bytes = o->spool_max_bytes,
 	    .verify = (enum still_verify) o->verify,
+	    .freeze = (enum still_way) o->freeze,
 	    .pin = STILL_PIN_MODE_AUTO,
 	    .pin_ms = STILL_PIN_MS_DEFAULT,
 	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,

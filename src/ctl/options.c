@@ -160,6 +160,7 @@ int ctl_options_parse(const struct ctl_option *own, unsigned max_words,
 	*ret = (struct ctl_options){
 	    .json = wants_json(words),
 	    .verify = STILL_VERIFY_BASIC,
+	    .freeze = STILL_WAY_AUTO,
 	    .freeze_ms = STILL_FREEZE_MS_DEFAULT,
 	    .stall_ms = STILL_STALL_MS_DEFAULT,
 	    .barrier_max = STILL_BARRIER_MAX_DEFAULT,

@@ -41,6 +41,7 @@ struct ctl_options {
 	const char *spool;        /* NULL: the default place */
 	uint64_t spool_max_bytes; /* 0: what the disk has, but for a tenth */
 	uint32_t verify;          /* enum still_verify */
+	uint32_t freeze;          /* enum still_way */
 	uint32_t freeze_ms;
 	uint32_t stall_ms;
 	uint32_t barrier_max;

@@ -5,6 +5,7 @@
  * The life of an instance, in the order of the calls:
  *
  *	match      does this source belong to you?
+ *	examine    what stands in the way? (only when somebody asks for all)
  *	attach     resolve it, look at it, refuse what cannot be backed up
  *	describe   what is there
  *	  freeze   fix one moment; hand every file of it to the builder
@@ -220,6 +221,9 @@ struct still_cut {
 	/* How the moment was captured: "clone", "copy"; static. NULL where
 	 * there is one way only. */
 	const char *way;
+	/* Why it was not a better one; borrowed until thaw. NULL: it is what
+	 * was asked for, or nothing to speak of. */
+	const char *why;
 };
 
 /* Required. */
@@ -244,6 +248,26 @@ int still_builder_unfrozen(struct still_builder *builder, const char *object,
 /* Does `source` look like one of this engine's? May look at the file system;
  * a source that does not exist is matched by its form. Never fails. */
 typedef bool still_match_fn(const char *source);
+
+enum still_obstacle {
+	STILL_OBSTACLE_ERROR,  /* attach or a freeze would fail */
+	STILL_OBSTACLE_WARNING /* they would not, and somebody should know */
+};
+
+/* `object` is what it is about ("role `backup`"), `text` begins with it, `hint`
+ * may be NULL; all are the callee's to copy. `code` is an enum still_err_code. */
+typedef void still_tell_fn(void *arg, enum still_obstacle level, int code,
+    const char *object, const char *text, const char *hint);
+
+/*
+ * Optional. Tell everything that keeps `source` from being backed up, at once,
+ * where attach fails with the first. What attach and a trial freeze tell anyway
+ * can be left to them. Fails with NOMEM only. Blocks as attach does; holds
+ * nothing afterwards.
+ */
+typedef int still_examine_fn(const char *source,
+    const struct still_attach_options *options, still_tell_fn *tell, void *arg,
+    struct still_error *err);
 
 /*
  * Resolve and examine `source`. Refusals, each with its own message:
@@ -358,6 +382,7 @@ struct still_engine {
 	still_detach_fn *detach;
 	still_check_set_fn *check_set; /* NULL: it has no means */
 	still_close_fn *close;         /* NULL: it has no closing files */
+	still_examine_fn *examine;     /* NULL: attach tells all there is */
 };
 
 /* The engine for `source`, or NULL. With `name` (may be NULL) only the engine

@@ -26,6 +26,8 @@ struct instance {
 	/* Owned; NULL while not frozen. Freed by thaw, so that a sanitizer
 	 * sees whoever reads an object later. */
 	struct database *databases;
+	struct still_spool spool;
+	uint64_t spool_bytes; /* taken */
 };
 
 struct still_fake still_fake;
@@ -157,6 +159,31 @@ void still_fake_content(
 static bool fake_match(const char *source)
 {
 	return strncmp(source, "fake:", 5) == 0;
+}
+
+static int fake_examine(const char *source,
+    const struct still_attach_options *options, still_tell_fn *tell, void *arg,
+    struct still_error *err)
+{
+	(void) source;
+	(void) options;
+	atomic_fetch_add(&still_fake.n_examine, 1);
+	if (still_fake.examine_code)
+		return still_error_set(
+		    err, still_fake.examine_code, 0, NULL, "was told to fail");
+	for (int i = 0; i < 4 && still_fake.obstacles[i].text; i++) {
+		char object[16];
+		char text[128];
+
+		snprintf(object, sizeof(object), "part `%d`", i);
+		snprintf(text, sizeof(text), "%s: %s", object,
+		    still_fake.obstacles[i].text);
+		tell(arg,
+		    still_fake.obstacles[i].warning ? STILL_OBSTACLE_WARNING
+						    : STILL_OBSTACLE_ERROR,
+		    STILL_ERR_ACCESS, object, text, i ? "Mend it." : NULL);
+	}
+	return 0;
 }
 
 static void fake_look(struct instance *instance)
@@ -353,6 +380,8 @@ static int hand_over_all(struct instance *instance,
 		.last_ns = still_fake.cut_last_ns,
 		.held_ns = still_fake.cut_held_ns,
 		.pinned = !still_fake.unpinned,
+		.way = still_fake.way,
+		.why = still_fake.why,
 	    });
 	still_builder_verified(builder, still_fake.verified);
 	return rc;
@@ -360,6 +389,10 @@ static int hand_over_all(struct instance *instance,
 
 static void let_go(struct instance *instance)
 {
+	if (instance->spool_bytes)
+		instance->spool.give(
+		    instance->spool.arg, instance->spool_bytes);
+	instance->spool_bytes = 0;
 	free(instance->databases);
 	instance->databases = NULL;
 }
@@ -369,7 +402,7 @@ static int fake_freeze(struct still_engine_instance *base,
     struct still_error *err)
 {
 	struct instance *instance = (struct instance *) base;
-	int rc;
+	int rc = 0;
 
 	assert(!instance->databases);
 	atomic_fetch_add(&still_fake.n_freeze, 1);
@@ -385,13 +418,22 @@ static int fake_freeze(struct still_engine_instance *base,
 		still_sys_sleep_ns(still_fake.freeze_ns);
 	if (still_fake.warning)
 		request->observer.warn(request->observer.arg, "fake-warning",
-		    instance->source, still_fake.warning);
+		    still_fake.warning_object ? still_fake.warning_object
+					      : instance->source,
+		    still_fake.warning);
 	fake_look(instance);
 	instance->databases = calloc(
 	    instance->n_infos + 1, sizeof(*instance->databases));
 	if (!instance->databases)
 		return still_error_nomem(err);
-	rc = hand_over_all(instance, builder, err);
+	instance->spool = request->spool;
+	if (still_fake.spool_bytes)
+		rc = request->spool.take(request->spool.arg, "a fake copy",
+		    still_fake.spool_bytes, err);
+	if (rc == 0)
+		instance->spool_bytes = still_fake.spool_bytes;
+	if (rc == 0)
+		rc = hand_over_all(instance, builder, err);
 	if (rc < 0)
 		let_go(instance);
 	return rc;
@@ -464,4 +506,5 @@ const struct still_engine still_engine_fake = {
     .thaw = fake_thaw,
     .detach = fake_detach,
     .close = fake_close,
+    .examine = fake_examine,
 };

@@ -69,9 +69,20 @@ struct still_fake {
 	int64_t cut_first_ns;
 	int64_t cut_last_ns;
 	int64_t cut_held_ns;
-	int64_t freeze_ns;    /* how long a freeze takes at least */
-	const char *verified; /* "nothing" */
-	const char *warning;  /* what a freeze warns of, or NULL */
+	int64_t freeze_ns;          /* how long a freeze takes at least */
+	const char *verified;       /* "nothing" */
+	const char *warning;        /* what a freeze warns of, or NULL */
+	const char *warning_object; /* or NULL: the source */
+	const char *way;            /* of a capture, or NULL; as is the next */
+	const char *why;
+	uint64_t spool_bytes; /* what a freeze takes of it */
+	/* What examine tells, each an error or a warning of "part `N`"; it ends
+	 * with a NULL text. */
+	struct {
+		bool warning;
+		const char *text;
+	} obstacles[4];
+	int examine_code; /* what it fails with, or 0 */
 
 	/* Set by the test at any time. */
 	struct still_fake_gate freeze_gate; /* opened by a cancel, too */
@@ -81,6 +92,7 @@ struct still_fake {
 	struct still_attach_options options; /* what attach got last */
 
 	/* How often each operation was called. */
+	atomic_uint n_examine;
 	atomic_uint n_attach;
 	atomic_uint n_freeze;
 	atomic_uint n_close;

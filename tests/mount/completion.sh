@@ -33,7 +33,7 @@ offers 'status' st
 offers '--copy --help --json --quiet --state' begin -
 offers '--all' list --a
 offers '--good' list --all --g
-offers '--force --freeze-ms' check --f
+offers '--force --freeze --freeze-ms' check --f
 offers '--spool --spool-max' check --sp
 offers '' check --spool-max ''
 offers 'basic full quick' check --verify ''

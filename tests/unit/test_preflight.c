@@ -41,12 +41,18 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 	bool failed = still_fake.attach_code != 0;
+	bool refused = still_fake.examine_code != 0;
+
+	for (int i = 0; i < 4; i++)
+		refused |= still_fake.obstacles[i].text &&
+		    !still_fake.obstacles[i].warning;
 
 	still_preflight_release(&f->found);
 	still_preflight_release(&f->found);
 	free(f);
-	return atomic_load(&still_fake.n_attach) == 1 &&
-		atomic_load(&still_fake.n_detach) == (failed ? 0 : 1)
+	return atomic_load(&still_fake.n_examine) == 1 &&
+		atomic_load(&still_fake.n_attach) == (refused ? 0 : 1) &&
+		atomic_load(&still_fake.n_detach) == (failed || refused ? 0 : 1)
 	    ? 0
 	    : -1;
 }
@@ -133,6 +139,93 @@ static void cannot_attach(void **state)
 		assert_finding(f, 0, STILL_LEVEL_ERROR, "fake:x",
 		    "source `fake:x`: was told to fail", NULL);
 	}
+}
+
+/* All that an engine knows, and not only the first. */
+static void examined(void **state)
+{
+	struct fixture *f = *state;
+
+	still_fake.obstacles[0].text = "is wet";
+	still_fake.obstacles[1].text = "is grey";
+	still_fake.obstacles[1].warning = true;
+	still_fake.obstacles[2].text = "is locked";
+	still_fake.attach_code = STILL_ERR_IO;
+	look(f);
+	assert_string_equal(f->found.source, "fake:x");
+	assert_null(f->found.engine);
+	assert_int_equal(f->found.n_databases, 0);
+	assert_int_equal(f->found.n_findings, 3);
+	assert_finding(
+	    f, 0, STILL_LEVEL_ERROR, "part `0`", "part `0`: is wet", NULL);
+	assert_int_equal(f->found.findings[0].code, STILL_ERR_ACCESS);
+	assert_finding(f, 1, STILL_LEVEL_ERROR, "part `2`",
+	    "part `2`: is locked", "Mend it.");
+	assert_finding(f, 2, STILL_LEVEL_WARNING, "part `1`",
+	    "part `1`: is grey", "Mend it.");
+	assert_int_equal(f->found.findings[2].code, 0);
+}
+
+/* Warnings keep nobody from trying, and are told once. */
+static void examined_warnings(void **state)
+{
+	struct fixture *f = *state;
+
+	still_fake.obstacles[0].text = "is grey";
+	still_fake.obstacles[0].warning = true;
+	still_fake.obstacles[1] = still_fake.obstacles[0];
+	still_fake.warning = "it rains";
+	look(f);
+	assert_int_equal(f->found.n_findings, 3);
+	assert_finding(f, 0, STILL_LEVEL_WARNING, "part `0`", "is grey", NULL);
+	assert_finding(f, 1, STILL_LEVEL_WARNING, "part `1`", "is grey", "M");
+	assert_finding(f, 2, STILL_LEVEL_WARNING, "fake:x", "it rains", NULL);
+	assert_int_equal(f->found.n_databases, 3);
+	still_preflight_release(&f->found);
+	still_fake_reset();
+	still_fake.obstacles[0].text = "is grey";
+	still_fake.obstacles[0].warning = true;
+	still_fake.warning_object = "part `0`";
+	still_fake.warning = "part `0`: is grey";
+	look(f);
+	assert_int_equal(f->found.n_findings, 1);
+}
+
+static void captured(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.freeze_ms = 20;
+	still_fake.freeze_ns = INT64_C(30) * 1000000;
+	still_fake.way = "clone";
+	look(f);
+	/* Nor is it called long. */
+	assert_int_equal(f->found.n_findings, 1);
+	assert_finding(f, 0, STILL_LEVEL_INFO, "fake:x",
+	    "a freeze is by clone: nothing is copied", NULL);
+	assert_string_equal(f->found.way, "clone");
+	assert_int_equal(f->found.copy_bytes, 0);
+	still_preflight_release(&f->found);
+	still_fake_reset();
+	still_fake.way = "copy";
+	still_fake.why = "it cannot be shared";
+	still_fake.spool_bytes = 3 << 10;
+	look(f);
+	assert_int_equal(f->found.n_findings, 1);
+	assert_finding(f, 0, STILL_LEVEL_INFO, "fake:x",
+	    "a freeze is by copy: 3.0 KiB of the spool for as long as a "
+	    "session lasts; it cannot be shared",
+	    "XFS or btrfs");
+	assert_string_equal(f->found.way, "copy");
+	assert_int_equal(f->found.copy_bytes, 3 << 10);
+	still_preflight_release(&f->found);
+	still_fake_reset();
+	still_fake.way = "copy";
+	still_fake.spool_bytes = UINT64_MAX / 2;
+	look(f);
+	assert_int_equal(f->found.n_findings, 1);
+	assert_int_equal(f->found.findings[0].level, STILL_LEVEL_ERROR);
+	assert_int_equal(f->found.findings[0].code, STILL_ERR_NOSPACE);
 }
 
 static void cannot_freeze(void **state)
@@ -364,6 +457,14 @@ static void no_memory(void **state)
 	struct fixture *f = *state;
 	struct still_error err = STILL_ERROR_INIT;
 
+	still_fake.examine_code = STILL_ERR_NOMEM;
+	assert_int_equal(still_preflight_engine(&still_engine_fake, "fake:x",
+			     &f->options, &f->found, &err),
+	    STILL_ERR_NOMEM);
+	assert_int_equal(err.code, STILL_ERR_NOMEM);
+	still_error_clear(&err);
+	still_preflight_release(&f->found);
+	still_fake_reset();
 	still_fake.freeze_code = STILL_ERR_NOMEM;
 	assert_int_equal(still_preflight_engine(&still_engine_fake, "fake:x",
 			     &f->options, &f->found, &err),
@@ -379,6 +480,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(all_is_well),
 	    TEST(cannot_attach),
+	    TEST(examined),
+	    TEST(examined_warnings),
+	    TEST(captured),
 	    TEST(cannot_freeze),
 	    TEST(one_cannot_be_frozen),
 	    TEST(one_is_damaged),

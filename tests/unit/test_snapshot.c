@@ -676,7 +676,7 @@ static void totals_and_words(void **state)
 	assert_int_equal(builder.n_files, 2);
 	assert_int_equal(builder.n_bytes, 6 + 8);
 	still_builder_cut(&builder,
-	    &(struct still_cut){"one moment", 10, 30, 50, true, "copy"});
+	    &(struct still_cut){"one moment", 10, 30, 50, true, "copy", NULL});
 	still_builder_verified(&builder, "header");
 	assert_string_equal(builder.cut.words, "one moment");
 	assert_int_equal(builder.cut.first_ns, 10);
@@ -737,7 +737,7 @@ static void manifest(void **state)
 	begin(&builder);
 	add_file(&builder, "data/a");
 	still_builder_cut(&builder,
-	    &(struct still_cut){"one moment", 10, 30, 50, true, "copy"});
+	    &(struct still_cut){"one moment", 10, 30, 50, true, "copy", NULL});
 	still_builder_verified(&builder, "header");
 	still_builder_database(&builder, json_pack("{s:i}", "a", 1), NULL);
 	text = still_manifest_text(&m, &len);

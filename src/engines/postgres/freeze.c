@@ -48,6 +48,17 @@ static const char *shown(const struct freeze *freeze)
 
 /* ---- the server ---------------------------------------------------------- */
 
+static void warn_of(
+    struct freeze *freeze, const struct still_pg_findings *findings)
+{
+	const struct still_observer *observer = &freeze->request->observer;
+
+	for (size_t i = 0; i < findings->n; i++)
+		if (findings->items[i].level == STILL_PG_WARNING)
+			observer->warn(observer->arg, "server-warning",
+			    findings->items[i].object, findings->items[i].text);
+}
+
 /* Is it still the one that was attached to, and does it still permit it? */
 static int judge_facts(struct freeze *freeze, struct still_error *err)
 {
@@ -58,6 +69,8 @@ static int judge_facts(struct freeze *freeze, struct still_error *err)
 
 	still_pg_obstacles_of_facts(now, shown(freeze), &findings);
 	rc = still_pg_findings_judge(&findings, err);
+	if (rc == 0)
+		warn_of(freeze, &findings);
 	still_pg_findings_release(&findings);
 	if (rc < 0)
 		return rc;
@@ -384,21 +397,8 @@ int still_pg_freeze(struct still_pg_instance *instance,
     struct still_error *err)
 {
 	struct freeze freeze = {instance, request, ret, NULL};
-	const char *reason = NULL;
-	int rc = run(&freeze, err);
 
-	if (rc < 0)
-		return rc;
-	if (!ret->verifies_pages)
-		request->observer.warn(request->observer.arg, "unverified",
-		    instance->examined.conn.shown,
-		    "data_checksums = off: no page of this cluster can be "
-		    "verified");
-	still_pg_capture_way(ret->capture, &reason);
-	if (reason && instance->way == STILL_FREEZE_AUTO)
-		request->observer.warn(request->observer.arg, "copied",
-		    instance->examined.conn.shown, reason);
-	return 0;
+	return run(&freeze, err);
 }
 
 void still_pg_frozen_release(struct still_pg_frozen *frozen)

@@ -311,13 +311,16 @@ static int describe(struct handing *handing, struct still_error *err)
 static void describe_cut(struct handing *handing)
 {
 	const struct still_pg_frozen *frozen = handing->frozen;
+	const char *why = NULL;
+	const char *way = still_pg_capture_way(frozen->capture, &why);
 
 	still_builder_cut(handing->builder,
 	    &(struct still_cut){
 		.words = "one moment",
 		.first_ns = frozen->stop_first_ns,
 		.last_ns = frozen->stop_last_ns,
-		.way = still_pg_capture_way(frozen->capture, NULL),
+		.way = way,
+		.why = handing->instance->way == STILL_FREEZE_AUTO ? why : NULL,
 	    });
 	still_builder_verified(
 	    handing->builder, frozen->verifies_pages ? "pages+wal" : "wal");

@@ -56,6 +56,31 @@ static int examine(
 	return rc;
 }
 
+static int pg_examine(const char *source,
+    const struct still_attach_options *options, still_tell_fn *tell, void *arg,
+    struct still_error *err)
+{
+	struct still_pg_findings findings = {0};
+	struct still_pg_examined examined;
+	bool whole = false;
+	int rc = still_pg_examine(
+	    source, NULL, ASK_LIMIT_NS, &examined, &whole, &findings, err);
+
+	(void) options;
+	for (size_t i = 0; rc == 0 && i < findings.n; i++) {
+		const struct still_pg_finding *it = &findings.items[i];
+
+		tell(arg,
+		    it->level == STILL_PG_ERROR ? STILL_OBSTACLE_ERROR
+						: STILL_OBSTACLE_WARNING,
+		    it->code, it->object, it->text, it->hint);
+	}
+	if (whole)
+		still_pg_examined_release(&examined);
+	still_pg_findings_release(&findings);
+	return rc;
+}
+
 static int pg_attach(const char *source,
     const struct still_attach_options *options,
     struct still_engine_instance **ret, struct still_error *err)
@@ -171,4 +196,5 @@ const struct still_engine still_engine_postgres = {
     .thaw = pg_thaw,
     .detach = pg_detach,
     .close = pg_close,
+    .examine = pg_examine,
 };

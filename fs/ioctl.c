@@ -45,6 +45,8 @@ static void tell_session(
 	control->bytes = status->bytes;
 	control->bytes_served = status->bytes_served;
 	control->bytes_verified = status->bytes_hashed;
+	control->capture_bytes = status->capture_bytes;
+	control->captured_bytes = status->captured_bytes;
 	control->files = status->files;
 	control->files_whole = status->files_whole;
 }

@@ -61,6 +61,8 @@ struct still_control {
 	uint64_t bytes;
 	uint64_t bytes_served;
 	uint64_t bytes_verified;
+	uint64_t capture_bytes; /* of a freeze; 0: nothing is captured */
+	uint64_t captured_bytes;
 	uint32_t files;
 	uint32_t files_whole;
 

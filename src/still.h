@@ -454,6 +454,11 @@ struct still_session_status {
 	const char *cut;         /* static; NULL before the freeze */
 	int64_t cut_width_ns;
 	int64_t writers_held_ns; /* at most, by the freeze */
+	/* How its files were captured: "clone", "copy" ... static; NULL before
+	 * the freeze, and where there is one way only. */
+	const char *freeze;
+	uint64_t capture_bytes;  /* that a freeze captures; 0: none does */
+	uint64_t captured_bytes; /* of these */
 	const char *verified;    /* static; NULL before the freeze */
 	uint32_t databases;      /* in the snapshot */
 	uint32_t files;          /* non-empty ones, the seal among them */

@@ -24,7 +24,7 @@
 /* ---- progress ------------------------------------------------------------ */
 
 enum still_phase {
-	STILL_PHASE_FREEZING,  /* no bytes are counted */
+	STILL_PHASE_FREEZING,  /* bytes where files are captured */
 	STILL_PHASE_COPYING,   /* out of the snapshot, or out of a set */
 	STILL_PHASE_SYNCING,   /* no bytes are counted */
 	STILL_PHASE_VERIFYING, /* what is stored, against its sums */
@@ -76,6 +76,10 @@ struct still_origin {
 	 * it any more. */
 	int (*begin)(
 	    void *arg, const atomic_bool *cancel, struct still_error *err);
+	/* How far a begin under way is, as for STILL_PHASE_FREEZING; 0, 0: not
+	 * known. NULL: it never is. Any thread; does not block. */
+	void (*captured)(
+	    void *arg, uint64_t *ret_done_bytes, uint64_t *ret_bytes);
 	/* The id of the session that was begun. Borrowed. */
 	const char *(*session)(void *arg);
 	/* As still_session_entries(). */

@@ -142,6 +142,7 @@ static int make_set(struct work *work, struct still_error *err)
 	int rc;
 
 	still_ticker_phase(&work->ticker, STILL_PHASE_FREEZING, 0, 0);
+	still_ticker_ask(&work->ticker, origin->captured, origin->arg);
 	rc = still_ticker_check(&work->ticker, err);
 	if (rc == 0)
 		rc = origin->begin(origin->arg, cancel ? cancel : &never, err);

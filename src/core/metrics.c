@@ -181,6 +181,11 @@ static void add_state(struct page *page, enum still_state state)
 static void add_progress(
     struct page *page, const struct still_session_status *s)
 {
+	gauge(page, "stillfs_session_capture_bytes",
+	    "Bytes that the freeze of the session captures; 0: none.",
+	    s->capture_bytes);
+	gauge(page, "stillfs_session_captured_bytes",
+	    "Bytes of these that are captured.", s->captured_bytes);
 	gauge(page, "stillfs_session_bytes",
 	    "The size of all files of the session.", s->bytes);
 	gauge(page, "stillfs_session_bytes_served",

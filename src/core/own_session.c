@@ -13,6 +13,7 @@
 
 #include "base/bell.h"
 #include "base/sys.h"
+#include "core/session.h"
 #include "still_set.h"
 
 #define LOOK_NS (STILL_NS_PER_S / 10)
@@ -28,6 +29,7 @@ struct still_own_session {
 	bool running;
 	struct still_bell bell;
 	const atomic_bool *cancel; /* borrowed */
+	atomic_bool beginning;     /* there is a session to look at */
 	atomic_bool serving;
 	atomic_bool deciding; /* to commit: nobody stops it any more */
 	atomic_bool ended;
@@ -100,6 +102,7 @@ static int own_begin(
 	own->session = still_session_new(own->instance, own->events);
 	if (!own->session)
 		return still_error_nomem(err);
+	atomic_store(&own->beginning, true);
 	own->cancel = cancel;
 	rc = start_keeper(own, err);
 	if (rc == 0)
@@ -111,6 +114,18 @@ static int own_begin(
 		stop_keeper(own);
 	still_session_status(own->session, &own->status);
 	return rc;
+}
+
+static void own_captured(
+    void *arg, uint64_t *ret_done_bytes, uint64_t *ret_bytes)
+{
+	struct still_own_session *own = arg;
+
+	*ret_done_bytes = *ret_bytes = 0;
+	if (!atomic_load(&own->beginning))
+		return;
+	*ret_done_bytes = atomic_load(&own->session->captured_bytes);
+	*ret_bytes = atomic_load(&own->session->capture_bytes);
 }
 
 static const char *own_name(void *arg)
@@ -196,6 +211,7 @@ struct still_own_session *still_own_session_new(struct still_instance *instance,
 	still_bell_init(&own->bell);
 	*ret_origin = (struct still_origin){
 	    .begin = own_begin,
+	    .captured = own_captured,
 	    .session = own_name,
 	    .entries = own_entries,
 	    .read = own_read,

@@ -124,11 +124,14 @@ void still_session_status(
 		ret->cut_width_ns = session->cut.last_ns -
 		    session->cut.first_ns;
 		ret->writers_held_ns = session->cut.held_ns;
+		ret->freeze = session->cut.way;
 		ret->verified = session->verified;
 		ret->databases = session->databases;
 		ret->files = session->files;
 		ret->bytes = session->bytes;
 	}
+	ret->capture_bytes = atomic_load(&session->capture_bytes);
+	ret->captured_bytes = atomic_load(&session->captured_bytes);
 	ret->files_whole = session->files_whole;
 	ret->files_known = session->files_known;
 	ret->covered = still_session_covered(session);

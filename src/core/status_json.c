@@ -123,6 +123,9 @@ static json_t *session_json(const struct still_session_status *s)
 	rc |= set_word(o, "cut", s->cut);
 	rc |= set_int(o, "cut_width_ns", (uint64_t) s->cut_width_ns);
 	rc |= set_int(o, "writers_held_ns", (uint64_t) s->writers_held_ns);
+	rc |= set_word(o, "freeze", s->freeze);
+	rc |= set_int(o, "capture_bytes", s->capture_bytes);
+	rc |= set_int(o, "captured_bytes", s->captured_bytes);
 	rc |= set_word(o, "verified", s->verified);
 	rc |= set_held(o, s);
 	rc |= set_progress(o, s);

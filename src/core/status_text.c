@@ -143,6 +143,19 @@ static void spool_text(
 				: "\n");
 }
 
+/* Files that change are captured before any is served, which may take long. */
+static void capture_text(
+    struct still_buf *buf, const struct still_session_status *s)
+{
+	if (s->capture_bytes == 0)
+		return;
+	still_buf_str(buf, "preparing: ");
+	still_buf_size(buf, s->captured_bytes);
+	still_buf_str(buf, " of ");
+	still_buf_size(buf, s->capture_bytes);
+	still_buf_str(buf, " captured\n");
+}
+
 static void frozen_text(
     struct still_buf *buf, const struct still_session_status *s)
 {
@@ -158,6 +171,8 @@ static void frozen_text(
 		    "most %.3f ms\n",
 		    s->cut, (double) s->cut_width_ns / 1e6,
 		    (double) s->writers_held_ns / 1e6);
+	if (s->freeze)
+		still_buf_printf(buf, "captured:  by %s\n", s->freeze);
 	if (s->n_unfrozen)
 		still_buf_printf(buf,
 		    "missing:   %u of %u databases could not be frozen; they "
@@ -210,6 +225,8 @@ static void session_text(
 		still_buf_printf(
 		    buf, ", number %" PRIu64 " of this source", s->number);
 	still_buf_str(buf, "\n");
+	if (s->state == STILL_PREPARING)
+		capture_text(buf, s);
 	frozen_text(buf, s);
 	if (s->state == STILL_SERVING) {
 		pin_text(buf, s);

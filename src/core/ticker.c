@@ -33,6 +33,11 @@ static struct still_progress now_of(const struct still_ticker *ticker)
 	struct still_progress now = ticker->progress;
 
 	now.path = "";
+	if (ticker->ask)
+		ticker->ask(ticker->ask_arg, &now.bytes_done, &now.bytes);
+	/* Those two may be of two looks. */
+	if (ticker->ask && now.bytes_done > now.bytes)
+		now.bytes_done = now.bytes;
 	now.phase_ns = still_sys_monotonic_ns() - ticker->begun_ns;
 	return now;
 }
@@ -118,12 +123,22 @@ void still_ticker_phase(struct still_ticker *ticker, enum still_phase phase,
 	ticker->progress.phase = phase;
 	ticker->progress.files = files;
 	ticker->progress.bytes = bytes;
+	ticker->ask = NULL;
 	ticker->begun_ns = still_sys_monotonic_ns();
 	ticker->begun = true;
 	free(ticker->path);
 	ticker->path = NULL;
 	pthread_mutex_unlock(&ticker->lock);
 	still_bell_ring(&ticker->bell);
+}
+
+void still_ticker_ask(
+    struct still_ticker *ticker, still_ticker_ask_fn *ask, void *arg)
+{
+	pthread_mutex_lock(&ticker->lock);
+	ticker->ask = ask;
+	ticker->ask_arg = arg;
+	pthread_mutex_unlock(&ticker->lock);
 }
 
 void still_ticker_file(struct still_ticker *ticker, const char *path)

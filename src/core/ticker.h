@@ -15,6 +15,9 @@
 
 #define STILL_TICKER_PAST_MAX 16
 
+typedef void still_ticker_ask_fn(
+    void *arg, uint64_t *ret_done_bytes, uint64_t *ret_bytes);
+
 struct still_ticker {
 	const struct still_task *task; /* borrowed */
 	atomic_bool stop; /* of the task: by its caller, or by a failure */
@@ -26,6 +29,9 @@ struct still_ticker {
 	pthread_mutex_t lock;    /* of what follows */
 	bool begun;              /* there is a phase */
 	struct still_progress progress;
+	/* Who knows the bytes of the phase; NULL: they are counted here. */
+	still_ticker_ask_fn *ask;
+	void *ask_arg;
 	char *path;       /* owned; progress.path */
 	int64_t begun_ns; /* of the phase */
 	/* How earlier phases ended, to be told first. */
@@ -41,6 +47,10 @@ void still_ticker_end(struct still_ticker *ticker);
 
 void still_ticker_phase(struct still_ticker *ticker, enum still_phase phase,
     uint64_t files, uint64_t bytes);
+/* From now on `ask` tells the bytes of this phase. Any thread may call it,
+ * under a lock; it must not block. */
+void still_ticker_ask(
+    struct still_ticker *ticker, still_ticker_ask_fn *ask, void *arg);
 /* A file is begun. */
 void still_ticker_file(struct still_ticker *ticker, const char *path);
 void still_ticker_count(

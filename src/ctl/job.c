@@ -58,30 +58,35 @@ struct progress {
 	int64_t begun_ns;
 	bool drawn; /* a line of the terminal is ours */
 	bool told;
-	uint64_t bytes_verified; /* as told last */
+	uint64_t bytes_verified; /* as told last, as is the next */
+	uint64_t captured_bytes;
 };
 
 void ctl_job_bar(struct still_buf *buf, const struct ctl_job *job,
     const struct still_control *answer, int64_t elapsed_ns)
 {
+	uint64_t bytes = job->counts_bytes ? answer->bytes
+					   : answer->capture_bytes;
+	uint64_t done = job->counts_bytes ? answer->bytes_verified
+					  : answer->captured_bytes;
 	double part = 0;
 
 	still_buf_printf(buf, "%s  ", job->doing);
-	if (!job->counts_bytes || answer->bytes == 0) {
+	if (bytes == 0) {
 		still_buf_printf(
 		    buf, "%" PRId64 " s", elapsed_ns / STILL_NS_PER_S);
 		return;
 	}
-	part = (double) answer->bytes_verified / (double) answer->bytes;
+	part = (double) done / (double) bytes;
 	if (part > 1)
 		part = 1;
 	still_buf_str(buf, "[");
 	for (int i = 0; i < BAR_COLUMNS; i++)
 		still_buf_str(buf, i < part * BAR_COLUMNS ? "#" : ".");
 	still_buf_printf(buf, "] %3d%%  ", (int) (part * 100));
-	still_buf_size(buf, answer->bytes_verified);
+	still_buf_size(buf, done);
 	still_buf_str(buf, " of ");
-	still_buf_size(buf, answer->bytes);
+	still_buf_size(buf, bytes);
 }
 
 static void draw(struct progress *progress, const struct still_control *answer)
@@ -108,15 +113,19 @@ static void tell_line(
     struct progress *progress, const struct still_control *answer)
 {
 	if (progress->told &&
-	    progress->bytes_verified == answer->bytes_verified)
+	    progress->bytes_verified == answer->bytes_verified &&
+	    progress->captured_bytes == answer->captured_bytes)
 		return;
 	progress->told = true;
 	progress->bytes_verified = answer->bytes_verified;
+	progress->captured_bytes = answer->captured_bytes;
 	ctl_out_json_line(
-	    json_pack("{s:s, s:s, s:s, s:I, s:I}", "event", "progress",
-		"session", answer->session, "doing", progress->job->doing,
-		"bytes", (json_int_t) answer->bytes, "bytes_verified",
-		(json_int_t) answer->bytes_verified),
+	    json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "event",
+		"progress", "session", answer->session, "doing",
+		progress->job->doing, "bytes", (json_int_t) answer->bytes,
+		"bytes_verified", (json_int_t) answer->bytes_verified,
+		"capture_bytes", (json_int_t) answer->capture_bytes,
+		"captured_bytes", (json_int_t) answer->captured_bytes),
 	    NULL);
 }
 

@@ -30,6 +30,8 @@ struct ctl_mounted_origin {
 	const char *mountpoint;            /* borrowed */
 	const struct ctl_options *options; /* borrowed */
 	struct ctl_channel channel;
+	atomic_uint_fast64_t captured_bytes; /* as last told, by begin */
+	atomic_uint_fast64_t capture_bytes;
 	int dirfd; /* of backup/; -1: not open */
 	char session[STILL_SESSION_ID_BYTES];
 	char state_dir[4096];        /* as the daemon told it at begin */
@@ -41,9 +43,8 @@ struct ctl_mounted_origin {
 /* ---- jobs of the daemon -------------------------------------------------- */
 
 /* Until it is done. A raised `cancel` (or NULL) has it given up, once. */
-static int follow(const struct ctl_mounted_origin *mounted,
-    const atomic_bool *cancel, struct still_control *io,
-    struct still_error *err)
+static int follow(struct ctl_mounted_origin *mounted, const atomic_bool *cancel,
+    struct still_control *io, struct still_error *err)
 {
 	uint64_t job = io->job;
 	bool told = false;
@@ -61,6 +62,8 @@ static int follow(const struct ctl_mounted_origin *mounted,
 		io->flags = 0;
 		rc = ctl_channel_ask(
 		    &mounted->channel, STILL_CONTROL_QUERY, io, err);
+		atomic_store(&mounted->captured_bytes, io->captured_bytes);
+		atomic_store(&mounted->capture_bytes, io->capture_bytes);
 		if (rc == 0 && told && io->job_state == STILL_JOB_DONE)
 			rc = still_error_set(err, STILL_ERR_CANCELLED, 0, NULL,
 			    "session `%s`: was given up", io->session);
@@ -75,9 +78,9 @@ static int follow(const struct ctl_mounted_origin *mounted,
 	}
 }
 
-static int run_job(const struct ctl_mounted_origin *mounted,
-    unsigned long request, uint32_t flags, const atomic_bool *cancel,
-    struct still_control *io, struct still_error *err)
+static int run_job(struct ctl_mounted_origin *mounted, unsigned long request,
+    uint32_t flags, const atomic_bool *cancel, struct still_control *io,
+    struct still_error *err)
 {
 	int rc;
 
@@ -348,6 +351,15 @@ static int mounted_begin(
 	return rc;
 }
 
+static void mounted_captured(
+    void *arg, uint64_t *ret_done_bytes, uint64_t *ret_bytes)
+{
+	struct ctl_mounted_origin *mounted = arg;
+
+	*ret_done_bytes = atomic_load(&mounted->captured_bytes);
+	*ret_bytes = atomic_load(&mounted->capture_bytes);
+}
+
 static const char *mounted_session(void *arg)
 {
 	struct ctl_mounted_origin *mounted = arg;
@@ -381,7 +393,7 @@ static ssize_t mounted_read(void *arg, uint32_t index, uint64_t off_bytes,
 /* The daemon does one thing at a time. What somebody else has asked for, such
  * as a session of his own, which he cannot have now, is soon done; and a whole
  * copy is not given up for it. */
-static int ask_commit(const struct ctl_mounted_origin *mounted,
+static int ask_commit(struct ctl_mounted_origin *mounted,
     struct still_control *io, struct still_error *err)
 {
 	int64_t until_ns = still_sys_monotonic_ns() + COMMIT_PATIENCE_NS;
@@ -442,6 +454,7 @@ int ctl_mounted_origin_new(const char *mountpoint,
 	}
 	*ret_origin = (struct still_origin){
 	    .begin = mounted_begin,
+	    .captured = mounted_captured,
 	    .session = mounted_session,
 	    .entries = mounted_entries,
 	    .read = mounted_read,

@@ -406,6 +406,9 @@ static int fake_freeze(struct still_engine_instance *base,
 
 	assert(!instance->databases);
 	atomic_fetch_add(&still_fake.n_freeze, 1);
+	if (still_fake.capture_bytes && request->observer.progress)
+		request->observer.progress(request->observer.arg,
+		    still_fake.captured_bytes, still_fake.capture_bytes);
 	gate_pass_or(&still_fake.freeze_gate, request->cancel);
 	if (atomic_load(request->cancel))
 		return still_error_set(err, STILL_ERR_CANCELLED, 0, NULL,

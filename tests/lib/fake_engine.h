@@ -75,7 +75,9 @@ struct still_fake {
 	const char *warning_object; /* or NULL: the source */
 	const char *way;            /* of a capture, or NULL; as is the next */
 	const char *why;
-	uint64_t spool_bytes; /* what a freeze takes of it */
+	uint64_t spool_bytes;    /* what a freeze takes of it */
+	uint64_t captured_bytes; /* what it tells at its gate: of */
+	uint64_t capture_bytes;  /* these; 0: nothing */
 	/* What examine tells, each an error or a warning of "part `N`"; it ends
 	 * with a NULL text. */
 	struct {

@@ -163,6 +163,14 @@ static int pass_begin(
 	return f->inner.begin(f->inner.arg, cancel, err);
 }
 
+static void pass_captured(
+    void *arg, uint64_t *ret_done_bytes, uint64_t *ret_bytes)
+{
+	struct fixture *f = arg;
+
+	f->inner.captured(f->inner.arg, ret_done_bytes, ret_bytes);
+}
+
 static const char *pass_session(void *arg)
 {
 	struct fixture *f = arg;
@@ -196,8 +204,9 @@ static int backup(struct fixture *f)
 {
 	struct still_own_session *own = still_own_session_new(
 	    f->instance, f->events, STILL_FULL, &f->inner);
-	struct still_origin outer = {pass_begin, pass_session, pass_entries,
-	    pass_read, pass_check, counting_commit, counting_abort, f};
+	struct still_origin outer = {pass_begin, pass_captured, pass_session,
+	    pass_entries, pass_read, pass_check, counting_commit,
+	    counting_abort, f};
 	unsigned fds = scratch_count_fds();
 	int rc;
 
@@ -824,6 +833,7 @@ struct listener {
 	bool blocks;
 	unsigned phases[STILL_PHASE_COUNT];
 	enum still_phase last;
+	struct still_progress frozen;
 	struct still_progress copied;
 	bool back; /* a phase came before an earlier one */
 };
@@ -835,6 +845,8 @@ static void listen_to(void *arg, const struct still_progress *progress)
 	l->phases[progress->phase]++;
 	l->back |= progress->phase < l->last;
 	l->last = progress->phase;
+	if (progress->phase == STILL_PHASE_FREEZING)
+		l->frozen = *progress;
 	if (progress->phase == STILL_PHASE_COPYING)
 		l->copied = *progress;
 	assert_true(progress->bytes_done <= progress->bytes);
@@ -853,10 +865,14 @@ static void told(void **state)
 	sem_init(&l.told, 0, 0);
 	f->options.task.progress = listen_to;
 	f->options.task.progress_arg = &l;
+	still_fake.captured_bytes = 123;
+	still_fake.capture_bytes = 456;
 	first(f);
 	for (int i = 0; i < STILL_PHASE_CHECKING; i++)
 		assert_true(l.phases[i] > 0);
 	assert_false(l.back);
+	assert_int_equal(l.frozen.bytes, 456);
+	assert_int_equal(l.frozen.bytes_done, 123);
 	assert_int_equal(l.copied.bytes, f->result.bytes);
 	assert_int_equal(l.copied.bytes_done, f->result.bytes);
 	assert_int_equal(l.copied.files_done, f->result.files);
@@ -1025,7 +1041,7 @@ static void told_reset(void)
 
 static int told_backup(struct fixture *f, const char *session)
 {
-	struct still_origin origin = {told_begin, told_session, told_list,
+	struct still_origin origin = {told_begin, NULL, told_session, told_list,
 	    told_read, told_check, told_commit, told_abort, (char *) session};
 
 	still_backup_release(&f->result);

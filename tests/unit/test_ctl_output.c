@@ -154,6 +154,21 @@ static void bars(void **state)
 	    "verifying  [########################] 100%  4.9 KiB of 4.0 KiB");
 }
 
+/* A freeze that captures. */
+static void freeze_bar(void **state)
+{
+	static const struct ctl_job job = {.doing = "freezing"};
+	struct still_control answer = {
+	    .bytes = 1, .capture_bytes = 4096, .captured_bytes = 1024};
+	struct still_buf buf = STILL_BUF_INIT;
+
+	(void) state;
+	ctl_job_bar(&buf, &job, &answer, 0);
+	assert_string_equal(buf.data,
+	    "freezing  [######..................]  25%  1.0 KiB of 4.0 KiB");
+	still_buf_release(&buf);
+}
+
 static void errors_in_json(void **state)
 {
 	struct still_error err = STILL_ERROR_INIT;
@@ -235,6 +250,7 @@ int main(void)
 	    cmocka_unit_test(control_bytes),
 	    cmocka_unit_test(times),
 	    cmocka_unit_test(bars),
+	    cmocka_unit_test(freeze_bar),
 	    cmocka_unit_test(errors_in_json),
 	    cmocka_unit_test(scripts_have_everything),
 	};

@@ -112,6 +112,8 @@ static void serving_session(void **state)
 	s.copied_bytes = 16;
 	s.spool_bytes = 17;
 	s.spool_full = true;
+	s.capture_bytes = 18;
+	s.captured_bytes = 19;
 	s.n_unfrozen = 1;
 	s.covered = true;
 	mount.quiet_ns = 1500000000;
@@ -122,6 +124,8 @@ static void serving_session(void **state)
 		"stillfs_session_number{" LABELS "} 17",
 		"stillfs_session_frozen_timestamp_seconds{" LABELS
 		"} 1700000001.005000000",
+		"stillfs_session_capture_bytes{" LABELS "} 18",
+		"stillfs_session_captured_bytes{" LABELS "} 19",
 		"stillfs_session_bytes{" LABELS "} 3145728",
 		"stillfs_session_bytes_served{" LABELS "} 1536",
 		"stillfs_session_bytes_verified{" LABELS "} 700",

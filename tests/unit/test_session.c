@@ -519,11 +519,16 @@ static void cancelled_freeze(void **state)
 	struct still_session_status status;
 	pthread_t thread;
 
+	still_fake.captured_bytes = 123;
+	still_fake.capture_bytes = 456;
 	still_fake_gate_close(&still_fake.freeze_gate);
 	assert_int_equal(pthread_create(&thread, NULL, call_begin, &call), 0);
 	still_fake_gate_await(&still_fake.freeze_gate);
 	still_session_status(f->session, &status);
 	assert_int_equal(status.state, STILL_PREPARING);
+	assert_int_equal(status.captured_bytes, 123);
+	assert_int_equal(status.capture_bytes, 456);
+	assert_null(status.freeze);
 	still_session_status_clear(&status);
 	still_session_cancel(f->session);
 	pthread_join(thread, NULL);

@@ -65,11 +65,12 @@ static const char *const root_keys[] = {"format", "program", "state", "source",
     "last_committed", "totals", "problems", "next", NULL};
 static const char *const session_keys[] = {"id", "number", "kind", "begun_at",
     "frozen_at", "ended_at", "outcome", "cut", "cut_width_ns",
-    "writers_held_ns", "verified", "pin", "n_pinned", "pin_age_ns", "pin_moves",
-    "let_by", "log_held_bytes", "wal_max_bytes", "copy_bytes", "copied_bytes",
-    "spool_bytes", "spool_full", "files", "files_whole", "files_known", "bytes",
-    "bytes_served", "bytes_hashed", "sealing", "sealed", "seal_served",
-    "covered", "committing", "damaged", "unfrozen", "error", NULL};
+    "writers_held_ns", "freeze", "capture_bytes", "captured_bytes", "verified",
+    "pin", "n_pinned", "pin_age_ns", "pin_moves", "let_by", "log_held_bytes",
+    "wal_max_bytes", "copy_bytes", "copied_bytes", "spool_bytes", "spool_full",
+    "files", "files_whole", "files_known", "bytes", "bytes_served",
+    "bytes_hashed", "sealing", "sealed", "seal_served", "covered", "committing",
+    "damaged", "unfrozen", "error", NULL};
 static const char *const record_keys[] = {"id", "number", "kind", "outcome",
     "begun_at", "frozen_at", "ended_at", "committed_at", "bytes", "place",
     NULL};
@@ -179,6 +180,9 @@ static void json_serving(void **state)
 	s.copied_bytes = 16;
 	s.spool_bytes = 17;
 	s.spool_full = true;
+	s.freeze = "copy";
+	s.capture_bytes = 18;
+	s.captured_bytes = 19;
 	s.covered = s.committing = true;
 	s.ended_at_ns = INT64_C(1700000002) * STILL_NS_PER_S;
 	mount.quiet_ns = 5;
@@ -198,6 +202,9 @@ static void json_serving(void **state)
 	assert_int_equal(integer(session, "copied_bytes"), 16);
 	assert_int_equal(integer(session, "spool_bytes"), 17);
 	assert_true(json_is_true(json_object_get(session, "spool_full")));
+	assert_string_equal(string(session, "freeze"), "copy");
+	assert_int_equal(integer(session, "capture_bytes"), 18);
+	assert_int_equal(integer(session, "captured_bytes"), 19);
 	assert_true(json_is_true(json_object_get(session, "covered")));
 	assert_true(json_is_true(json_object_get(session, "committing")));
 	assert_int_equal(integer(root, "quiet_ns"), 5);

@@ -202,7 +202,18 @@ static void text_preparing(void **state)
 	assert_text(&mount,
 	    LINES("state:     preparing, a backup begins\n",
 		"next:      wait: the snapshot is being frozen\n"));
-	assert_no_text(&mount, LINES("ends:", "progress:", "outcome:"));
+	assert_no_text(
+	    &mount, LINES("ends:", "progress:", "outcome:", "captured"));
+	s.capture_bytes = UINT64_C(2) << 30;
+	s.captured_bytes = s.capture_bytes / 10 * 6;
+	assert_text(&mount, LINES("preparing: 1.2 GiB of 2.0 GiB captured\n"));
+	s = serving();
+	s.capture_bytes = s.captured_bytes = 1;
+	s.freeze = "clone";
+	assert_text(&mount, LINES("captured:  by clone\n"));
+	assert_no_text(&mount, LINES("preparing:"));
+	s.freeze = NULL;
+	assert_no_text(&mount, LINES("captured:"));
 }
 
 /* When the session ends though nobody does anything. */

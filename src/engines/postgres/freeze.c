@@ -39,6 +39,7 @@ struct freeze {
 	const struct still_freeze_request *request;
 	struct still_pg_frozen *frozen;
 	struct still_pg_session *session; /* owned */
+	uint64_t base_bytes; /* of earlier lists, for the progress */
 };
 
 static const char *shown(const struct freeze *freeze)
@@ -162,7 +163,9 @@ static void tell_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 	const struct still_observer *observer = &freeze->request->observer;
 
 	if (observer->progress)
-		observer->progress(observer->arg, done_bytes, total_bytes);
+		observer->progress(observer->arg,
+		    freeze->base_bytes + done_bytes,
+		    freeze->base_bytes + total_bytes);
 }
 
 static int walk(struct freeze *freeze, struct still_error *err)
@@ -310,6 +313,7 @@ static int capture_wal(struct freeze *freeze, struct still_error *err)
 	uint64_t last = (frozen->stop_lsn - 1) / bytes;
 	int rc = 0;
 
+	freeze->base_bytes = frozen->walk.list.bytes;
 	frozen->first_segment = frozen->label.start_lsn / bytes;
 	for (uint64_t n = frozen->first_segment; rc == 0 && n <= last; n++)
 		rc = list_segment(frozen, n, err);
@@ -396,7 +400,7 @@ int still_pg_freeze(struct still_pg_instance *instance,
     const struct still_freeze_request *request, struct still_pg_frozen *ret,
     struct still_error *err)
 {
-	struct freeze freeze = {instance, request, ret, NULL};
+	struct freeze freeze = {instance, request, ret, NULL, 0};
 
 	return run(&freeze, err);
 }

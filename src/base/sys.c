@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -59,6 +61,37 @@ int still_sys_create_beneath(
 	if (path[0] != '/')
 		how.resolve |= RESOLVE_BENEATH;
 	return open_how(dirfd, path, &how);
+}
+
+int still_sys_open_plain(int dirfd, const char *path)
+{
+	int injected = fault(STILL_SYS_OPEN);
+	char name[NAME_MAX + 1];
+	int dir = dirfd;
+
+	if (injected)
+		return -injected;
+	for (;;) {
+		size_t n = strcspn(path, "/");
+		bool last = !path[n];
+		int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC |
+		    (last ? O_NONBLOCK : O_DIRECTORY);
+		int rc = n > NAME_MAX ? -ENAMETOOLONG : -EXDEV;
+
+		if (n <= NAME_MAX && (n != 2 || memcmp(path, "..", 2) != 0)) {
+			memcpy(name, path, n);
+			name[n] = '\0';
+			rc = openat(dir, name, flags);
+			if (rc < 0)
+				rc = -errno;
+		}
+		if (dir != dirfd)
+			close(dir);
+		if (rc < 0 || last)
+			return rc;
+		dir = rc;
+		path += n + 1;
+	}
 }
 
 int still_sys_enter(int dirfd, const char *name)

@@ -45,6 +45,14 @@ int still_sys_open_beneath(int dirfd, const char *path, int flags);
 int still_sys_create_beneath(
     int dirfd, const char *path, int flags, mode_t mode);
 
+/*
+ * As still_sys_open_beneath(), step by step and with openat(2) alone: for who may
+ * not call openat2(2), as where a filter of system calls must see the flags. It
+ * does not wait for the other end of a FIFO; to open a device may do something
+ * to it. `path` is relative; -EXDEV where it has "..".
+ */
+int still_sys_open_plain(int dirfd, const char *path);
+
 /* Open the directory `name` in `dirfd`, which is no symbolic link and nothing that
  * is mounted there: for that -EXDEV. Returns a descriptor or -errno. */
 int still_sys_enter(int dirfd, const char *name);

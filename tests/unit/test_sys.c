@@ -73,6 +73,47 @@ static void opens_beneath(void **state)
 	    -ELOOP);
 }
 
+static void opens_plainly(void **state)
+{
+	static const struct {
+		const char *path;
+		int rc;
+	} rows[] = {
+	    {"sub/a", 0},
+	    {"sub", 0},
+	    {"./sub/a", 0},
+	    {"none", -ENOENT},
+	    {"sub/none", -ENOENT},
+	    {"none/a", -ENOENT},
+	    {"", -ENOENT},
+	    {"sub//a", -ENOENT},
+	    {"/sub/a", -ENOENT},
+	    {"sub/a/b", -ENOTDIR},
+	    {"sub/link", -ELOOP},
+	    {"dirlink", -ELOOP},
+	    {"dirlink/a", -ENOTDIR},
+	    {"..", -EXDEV},
+	    {"sub/../sub/a", -EXDEV},
+	};
+	int dirfd = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char longest[NAME_MAX + 2];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = still_sys_open_plain(dirfd, rows[i].path);
+
+		assert_int_equal(fd < 0 ? fd : 0, rows[i].rc);
+		if (fd < 0)
+			continue;
+		assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+		assert_int_equal(close(fd), 0);
+	}
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	assert_int_equal(still_sys_open_plain(dirfd, longest), -ENAMETOOLONG);
+	/* It has closed all directories on the way, but not that one. */
+	assert_int_equal(close(dirfd), 0);
+}
+
 static void reads_to_the_end(void **state)
 {
 	int fd = open(scratch_path(*state, "sub/a"), O_RDONLY | O_CLOEXEC);
@@ -141,6 +182,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(opens_beneath),
+	    TEST(opens_plainly),
 	    TEST(reads_to_the_end),
 	    TEST(faults),
 	    TEST(clocks),

@@ -3,8 +3,6 @@
 
 #include "engines/sqlite/check.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,35 +25,6 @@ struct target {
 };
 
 /* ---- the file ------------------------------------------------------------ */
-
-/* Where no more than plain opening is allowed, still_sys_open_beneath() is not:
- * what it asks for lies in memory, where no filter can look. */
-static int open_plain(int dirfd, const char *path)
-{
-	int dir = dirfd;
-	const char *p = path;
-	int fd;
-
-	for (;;) {
-		size_t n = strcspn(p, "/");
-		bool last = !p[n];
-		char *name = strndup(p, n);
-
-		fd = name ? openat(dir, name,
-				O_RDONLY | O_NOFOLLOW | O_CLOEXEC |
-				    (last ? O_NONBLOCK : O_DIRECTORY))
-			  : -1;
-		if (!name)
-			errno = ENOMEM;
-		free(name);
-		if (dir != dirfd)
-			close(dir);
-		if (fd < 0 || last)
-			return fd;
-		dir = fd;
-		p += n + 1;
-	}
-}
 
 static int read_target(void *arg, uint64_t off_bytes, void *data, size_t len,
     struct still_error *err)
@@ -193,10 +162,10 @@ int sqlite_check_set(
 		struct target target = {request, request->paths[i], -1};
 
 		request->begin(request->arg, target.path);
-		target.fd = open_plain(request->set_fd, target.path);
+		target.fd = still_sys_open_plain(request->set_fd, target.path);
 		if (target.fd < 0)
 			return still_error_sys(
-			    err, errno, NULL, "`%s`", target.path);
+			    err, -target.fd, NULL, "`%s`", target.path);
 		rc = check_open(&target, err);
 		close(target.fd);
 	}

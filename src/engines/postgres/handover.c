@@ -27,17 +27,13 @@
 #include "base/path.h"
 #include "engines/postgres/instance.h"
 #include "engines/postgres/manifest.h"
-#include "engines/postgres/page.h"
+#include "engines/postgres/relation_pages.h"
 #include "engines/postgres/wal_name.h"
 
 #define DATA "data/"
 #define SPACES "tablespaces/"
 #define WAL_DIR "data/pg_wal"
 #define MANIFEST "data/backup_manifest"
-
-/* OIDs that never change (pg_tablespace.dat). */
-#define DEFAULT_SPACE 1663
-#define GLOBAL_SPACE 1664
 
 struct handing {
 	const struct still_pg_instance *instance;
@@ -58,30 +54,6 @@ static struct still_pg_object *add_object(
 
 	*object = (struct still_pg_object){.kind = kind};
 	return object;
-}
-
-/* Which relation's file is it? From "data/base/5/1259" and its like. */
-static struct still_pg_locator locate(const struct still_pg_entry *entry)
-{
-	const struct still_pg_relation *relation = &entry->relation;
-	struct still_pg_locator where = {
-	    .relation = relation->relfilenode, .fork = relation->fork};
-	const char *path = entry->path;
-
-	if (strncmp(path, SPACES, strlen(SPACES)) == 0) {
-		where.tablespace = (uint32_t) strtoul(
-		    path + strlen(SPACES), NULL, 10);
-		path = strchr(path + strlen(SPACES), '/');
-		path = path ? strchr(path + 1, '/') : NULL;
-		where.database = path ? (uint32_t) strtoul(path + 1, NULL, 10)
-				      : 0;
-	} else if (strncmp(path, DATA "base/", 10) == 0) {
-		where.tablespace = DEFAULT_SPACE;
-		where.database = (uint32_t) strtoul(path + 10, NULL, 10);
-	} else {
-		where.tablespace = GLOBAL_SPACE;
-	}
-	return where;
 }
 
 /* Where the manifest has it: below the PGDATA, through the links. NULL: not. */
@@ -134,7 +106,8 @@ static int hand_captured(struct handing *handing,
 
 	object->file = file;
 	if (pages) {
-		object->where = locate(file->entry);
+		object->where = still_pg_locate(
+		    file->entry->path, &file->entry->relation);
 		object->first_block = file->entry->relation.segment *
 		    frozen->control.segment_blocks;
 	}

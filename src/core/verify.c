@@ -137,6 +137,26 @@ static bool is_flawed(const struct flaws *flaws, const char *path)
 		compare_path);
 }
 
+/* A database that is a directory (set_compare.c): its files are all over the set,
+ * and so is what was found of them. */
+static bool is_flawed_database(const struct verifying *verifying,
+    const struct still_set_database *database)
+{
+	const struct flaws *flaws = &verifying->flaws;
+
+	if (!verifying->set.listed ||
+	    still_set_find(&verifying->set, database->path))
+		return is_flawed(flaws, database->path);
+	for (size_t i = 0; i < flaws->n; i++) {
+		const char *path = flaws->list[i].path;
+
+		if (path && strcmp(path, STILL_SET_LIST) != 0 &&
+		    strcmp(path, STILL_SET_DESCRIPTION) != 0)
+			return true;
+	}
+	return false;
+}
+
 /* ---- content ------------------------------------------------------------- */
 
 struct digesting {
@@ -296,7 +316,7 @@ static const char **choose(
 		const struct still_set_database *database = &set->databases[i];
 
 		if (!database->frozen ||
-		    is_flawed(&verifying->flaws, database->path))
+		    is_flawed_database(verifying, database))
 			continue;
 		paths[(*ret_n)++] = database->path;
 		*ret_bytes += database->size_bytes;

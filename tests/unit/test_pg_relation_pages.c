@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engines/postgres/layout.h"
 #include "engines/postgres/page.h"
 #include "engines/postgres/relation_pages.h"
 #include "tests/unit/scratch.h"
@@ -212,6 +213,64 @@ static void located(void **state)
 	}
 }
 
+/* What lies where, and is called what: there and back. */
+static void named(void **state)
+{
+	static const struct {
+		const char *path, *name, *below;
+		enum still_pg_top top;
+	} rows[] = {
+	    {"data/base/5/1259", "base/5/1259", "base/5/1259",
+		STILL_PG_TOP_DATA},
+	    {"data/pg_walk", "pg_walk", "pg_walk", STILL_PG_TOP_DATA},
+	    {"data/pg_wal/0001.history", NULL, "pg_wal/0001.history",
+		STILL_PG_TOP_DATA},
+	    {"data/backup_manifest", NULL, "backup_manifest",
+		STILL_PG_TOP_DATA},
+	    {"data/base/backup_manifest", "base/backup_manifest",
+		"base/backup_manifest", STILL_PG_TOP_DATA},
+	    {"tablespaces/16384/PG_15_1/5/1", "pg_tblspc/16384/PG_15_1/5/1",
+		"PG_15_1/5/1", STILL_PG_TOP_SPACE},
+	    {"tablespaces/16384", "pg_tblspc/16384", NULL, STILL_PG_TOP_SPACE},
+	    {"backup.json", NULL, NULL, STILL_PG_TOP_SPACE},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char out[PATH_MAX];
+		char back[PATH_MAX];
+		enum still_pg_top top;
+		const char *name = still_pg_to_manifest(rows[i].path, out);
+		const char *below = still_pg_below_top(rows[i].path, &top);
+
+		assert_int_equal(!name, !rows[i].name);
+		assert_int_equal(!below, !rows[i].below);
+		if (below) {
+			assert_string_equal(below, rows[i].below);
+			assert_int_equal(top, rows[i].top);
+		}
+		if (!name)
+			continue;
+		assert_string_equal(name, rows[i].name);
+		assert_true(still_pg_from_manifest(name, back));
+		assert_string_equal(back, rows[i].path);
+	}
+}
+
+/* A name that has no room with what stands before it. */
+static void too_long(void **state)
+{
+	char name[PATH_MAX];
+	char out[PATH_MAX];
+
+	(void) state;
+	memset(name, 'x', sizeof(name));
+	name[PATH_MAX - 5] = '\0';
+	assert_false(still_pg_from_manifest(name, out));
+	name[PATH_MAX - 6] = '\0';
+	assert_true(still_pg_from_manifest(name, out));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -224,6 +283,8 @@ int main(void)
 	    TEST(cut),
 	    TEST(without_checksums),
 	    TEST(located),
+	    TEST(named),
+	    TEST(too_long),
 	};
 
 	scratch_watchdog();

@@ -26,14 +26,15 @@
 
 #include "base/path.h"
 #include "engines/postgres/instance.h"
+#include "engines/postgres/layout.h"
 #include "engines/postgres/manifest.h"
 #include "engines/postgres/relation_pages.h"
 #include "engines/postgres/wal_name.h"
 
-#define DATA "data/"
-#define SPACES "tablespaces/"
-#define WAL_DIR "data/pg_wal"
-#define MANIFEST "data/backup_manifest"
+#define DATA STILL_PG_DATA
+#define SPACES STILL_PG_SPACES
+#define WAL_DIR DATA "pg_wal"
+#define MANIFEST DATA "backup_manifest"
 
 struct handing {
 	const struct still_pg_instance *instance;
@@ -56,19 +57,6 @@ static struct still_pg_object *add_object(
 	return object;
 }
 
-/* Where the manifest has it: below the PGDATA, through the links. NULL: not. */
-static const char *manifest_path(const char *path, char out[PATH_MAX])
-{
-	if (strncmp(path, SPACES, strlen(SPACES)) == 0) {
-		snprintf(out, PATH_MAX, "pg_tblspc/%s", path + strlen(SPACES));
-		return out;
-	}
-	if (strncmp(path, DATA, strlen(DATA)) != 0 ||
-	    still_path_is_in(path, WAL_DIR) || strcmp(path, MANIFEST) == 0)
-		return NULL;
-	return path + strlen(DATA);
-}
-
 /* ---- files --------------------------------------------------------------- */
 
 static int hand_file(struct handing *handing, struct still_file_spec *spec,
@@ -76,7 +64,7 @@ static int hand_file(struct handing *handing, struct still_file_spec *spec,
 {
 	char buffer[PATH_MAX];
 	struct still_pg_manifest_file file = {
-	    .path = manifest_path(spec->path, buffer),
+	    .path = still_pg_to_manifest(spec->path, buffer),
 	    .size_bytes = spec->size_bytes,
 	};
 	int rc = still_builder_file(handing->builder, spec, err);
@@ -399,7 +387,7 @@ int still_pg_close_manifest(const struct still_pg_frozen *frozen,
 		return rc;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		struct still_pg_manifest_file file = {
-		    .path = manifest_path(files[i].path, path),
+		    .path = still_pg_to_manifest(files[i].path, path),
 		    .size_bytes = files[i].size_bytes,
 		    .mtime_s = files[i].time_s,
 		    .crc32c = files[i].crc32c,

@@ -22,7 +22,6 @@
 #ifndef POSTGRES_MANIFEST_READ_H
 #define POSTGRES_MANIFEST_READ_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +35,6 @@ struct still_pg_manifest_entry {
 	size_t path_at; /* see still_pg_manifest_path() */
 	uint64_t size_bytes;
 	uint32_t crc32c;
-	bool seen; /* for the caller; false at first */
 };
 
 struct still_pg_manifest_text {

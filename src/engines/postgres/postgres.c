@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/sys.h"
+#include "engines/postgres/check.h"
 #include "engines/postgres/findings.h"
 #include "engines/postgres/instance.h"
 
@@ -195,6 +196,7 @@ const struct still_engine still_engine_postgres = {
     .keep = pg_keep,
     .thaw = pg_thaw,
     .detach = pg_detach,
+    .check_set = still_pg_check_set,
     .close = pg_close,
     .examine = pg_examine,
 };

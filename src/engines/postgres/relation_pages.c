@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engines/postgres/layout.h"
 #include "engines/postgres/page.h"
 #include "engines/postgres/wal_name.h"
 
@@ -20,10 +21,8 @@
 #define DEFAULT_SPACE 1663
 #define GLOBAL_SPACE 1664
 
-#define DATA "data/"
-#define SPACES "tablespaces/"
-
-/* ---- names --------------------------------------------------------------- */
+#define DATA STILL_PG_DATA
+#define SPACES STILL_PG_SPACES
 
 struct still_pg_locator still_pg_locate(
     const char *path, const struct still_pg_relation *relation)
@@ -46,14 +45,6 @@ struct still_pg_locator still_pg_locate(
 	}
 	return where;
 }
-
-const char *still_pg_known_as(const char *path)
-{
-	return strncmp(path, DATA, strlen(DATA)) == 0 ? path + strlen(DATA)
-						      : path;
-}
-
-/* ---- a page -------------------------------------------------------------- */
 
 __attribute__((format(printf, 4, 5))) static int bad(struct still_error *err,
     const char *path, uint32_t block, const char *fmt, ...)

@@ -33,10 +33,6 @@ struct still_pg_proof {
 struct still_pg_locator still_pg_locate(
     const char *path, const struct still_pg_relation *relation);
 
-/* What messages call a file: as its server's users know it, where it lies in the
- * data directory. Borrowed from the path in backup/. */
-const char *still_pg_known_as(const char *path);
-
 /*
  * Look at `len` bytes of the file `path` (in backup/), from the beginning of the
  * relation's block `block`. They are whole pages, but for what the file ends with;

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "base/sys.h"
 #include "engines/postgres/backup_mode.h"
 #include "engines/postgres/findings.h"
@@ -301,8 +302,8 @@ static int check_segments(
 			return still_error_set(err, STILL_ERR_CORRUPT, 0,
 			    "Somebody shortens WAL beside the server. Find "
 			    "out who.",
-			    "`%s`: is not whole",
-			    frozen->wal.files[i].entry->path);
+			    "`pg_wal/%s`: is not whole",
+			    still_path_base(frozen->wal.files[i].entry->path));
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #	                        moved and dropped
 #	bank_close DIR          it ends; it must not have met an error
 #	bank_clean DIR          nothing of ours is in the server
+#	bank_orderly DIR        nor did it ever have to end a backup itself
 #	judge_set SET ACKS      what is wrong with a copy of backup/, nothing if
 #	                        it is good. Starts a server in it, and stops it.
 
@@ -86,8 +87,8 @@ bank_open() {
 		done
 	) >"$dir/churn.log" 2>&1 &
 	bank_pids=($!)
-	cluster_run "$dir" pgbench -n -c "${2:-2}" -T 7200 \
-		>"$dir/pgbench.log" 2>&1 7>&- 8>&- &
+	"$pg_bin/pgbench" -h "$dir/sock" -U postgres -n -c "${2:-2}" -T 7200 \
+		postgres >"$dir/pgbench.log" 2>&1 7>&- 8>&- &
 	bank_pids+=($!)
 	"$PGACKS" "$(cluster_conninfo "$dir" user=postgres)" "$dir/acks" \
 		>"$dir/acks.log" 2>&1 7>&- 8>&- &
@@ -117,13 +118,20 @@ bank_close() {
 }
 
 bank_clean() {
-	local left
+	wait_for 5 bank_left "$1" || fail "left in the server: $left"
+}
+# A connection that was closed is there for a moment more.
+bank_left() {
 	left=$(cluster_psql "$1" -c "SELECT 'slot '||slot_name
 		FROM pg_replication_slots UNION ALL
 		SELECT 'session '||application_name||' '||query
 		FROM pg_stat_activity WHERE application_name ~ 'still' OR
 		(pid <> pg_backend_pid() AND query ~ 'pg_backup')")
-	[ -z "$left" ] || fail "left in the server: $left"
+	[ -z "$left" ]
+}
+# And no backup of ours was not brought to its end.
+bank_orderly() {
+	bank_clean "$1"
 	! grep -n 'aborting backup' "$1/log" || fail "a backup was not ended"
 }
 

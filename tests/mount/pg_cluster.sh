@@ -21,13 +21,13 @@ mkdir "$tmp/copies"
 freeze() {
 	start_fs "$c/data"
 	ls -lR "$mnt/backup" >"$tmp/ls" || fail "the freeze: $(cat "$mnt/status")"
-	bank_clean "$c"
+	bank_orderly "$c"
 	moved=$(wc -l <"$c/acks")
 }
 thaw() {
 	[ "$(wc -l <"$c/acks")" -gt "$moved" ] || fail "the load was no load"
 	stop_fs COPIED
-	bank_clean "$c"
+	bank_orderly "$c"
 }
 # good NAME: the copy.
 good() {

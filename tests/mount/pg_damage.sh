@@ -161,3 +161,26 @@ diff -r --no-dereference "$tmp/intact/tablespaces" "$tmp/healed/tablespaces" ||
 	fail "not as before"
 rm -rf "$tmp/healed"
 ok "found by the seal alone, and by stillctl backup: exit 5, nothing left; healed"
+
+# ---- without checksums -------------------------------------------------------
+
+# What cannot be seen is said to be unseen: no page is called verified.
+cluster_stop "$c"
+cluster_server "$c" pg_checksums --disable >/dev/null 2>&1 || fail "pg_checksums"
+cluster_start "$c"
+flip "$c/data/$one" $((8192 * 7 + 4000))
+start_fs "$c/data"
+cp -a "$mnt/backup" "$tmp/plain" || fail "cp: $(cat "$mnt/status")"
+grep ' warning unverified ' "$mnt/events" | grep -q 'data_checksums = off' ||
+	fail "no warning: $(cat "$mnt/events")"
+grep -q '^frozen:.*; verified wal$' "$mnt/status" || fail "$(cat "$mnt/status")"
+stop_fs COPIED
+grep -q '"verified": "wal"' "$tmp/plain/backup.json" || fail "backup.json"
+cmp "$c/data/$one" "$tmp/plain/data/$one" || fail "other bytes"
+rm -rf "$tmp/plain"
+dd if=/dev/zero of="$c/data/$one" bs=512 seek=$((6 * 16)) count=1 conv=notrunc \
+	status=none
+start_fs "$c/data"
+[ "$(bad_pages "$one")" = "6 " ] || fail "a page that lost its head"
+stop_fs 'ABORTED(corrupt)'
+ok "without checksums: said, and only what is evident is refused"

@@ -343,6 +343,7 @@ static int freeze(struct trial *trial, struct still_instance *instance,
 {
 	static const atomic_bool never;
 	struct still_freeze_request request = {
+	    .trial = true,
 	    .cancel = &never,
 	    .observer = {.warn = observe, .arg = trial},
 	    .spool = still_spool_of(&instance->spool),

@@ -151,6 +151,10 @@ struct still_spool {
 struct still_freeze_request {
 	/* All valid until thaw. */
 
+	/* Nothing will be read, and it is thawed at once: what is copied only
+	 * to be read may be left out, when there is room for it. */
+	bool trial;
+
 	/* Raised by another thread when the freeze is no longer wanted; the
 	 * engine looks at it wherever it may wait and then fails with
 	 * STILL_ERR_CANCELLED. Raised later, the thaw is near: what an engine

@@ -423,8 +423,9 @@ static int attach(const struct fixture *fixture, const char *path,
 
 static int try_freeze(struct context *c, struct still_error *err)
 {
-	struct still_freeze_request request = {
-	    &c->cancel, {.warn = warn, .arg = c}, still_spool_of(&c->spool)};
+	struct still_freeze_request request = {.cancel = &c->cancel,
+	    .observer = {.warn = warn, .arg = c},
+	    .spool = still_spool_of(&c->spool)};
 	struct still_description d;
 	struct still_builder builder;
 	int rc;

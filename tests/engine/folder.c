@@ -161,8 +161,9 @@ static void note(struct fixture *f, const struct still_builder *builder)
 
 static int try_freeze(struct fixture *f, struct still_error *err)
 {
-	struct still_freeze_request request = {
-	    &f->cancel, {.warn = warn, .arg = f}, still_spool_of(&f->spool)};
+	struct still_freeze_request request = {.cancel = &f->cancel,
+	    .observer = {.warn = warn, .arg = f},
+	    .spool = still_spool_of(&f->spool)};
 	struct still_builder builder;
 	int rc;
 

@@ -983,8 +983,9 @@ static void engine_looks_again(void **state)
 	    .databases_max = 10,
 	    .pin = STILL_PIN_HOLD,
 	};
-	struct still_freeze_request request = {
-	    &f->cancel, {.warn = warn, .arg = f}, f->spool_ops};
+	struct still_freeze_request request = {.cancel = &f->cancel,
+	    .observer = {.warn = warn, .arg = f},
+	    .spool = f->spool_ops};
 	struct still_engine_instance *instance;
 	struct still_error err = STILL_ERROR_INIT;
 	struct still_builder builder;
@@ -1035,8 +1036,9 @@ static void log_cannot_be_read(void **state)
 	    .databases_max = 10,
 	    .pin = STILL_PIN_HOLD,
 	};
-	struct still_freeze_request request = {
-	    &f->cancel, {.warn = warn, .arg = f}, f->spool_ops};
+	struct still_freeze_request request = {.cancel = &f->cancel,
+	    .observer = {.warn = warn, .arg = f},
+	    .spool = f->spool_ops};
 	struct still_engine_instance *instance;
 	struct still_error err = STILL_ERROR_INIT;
 	struct still_builder builder;

@@ -41,6 +41,9 @@ struct still_pg_capture_request {
 	enum still_pg_way way;
 	struct still_spool spool;
 	unsigned n_threads; /* 0: two */
+	/* Of what is to be copied, unless all of a list is wanted, only the room
+	 * is taken: there are no bytes to read. */
+	bool trial;
 	const atomic_bool *cancel;
 	/* Is this page whole, as far as can be told? Any of the threads; NULL:
 	 * not asked. Asked of copies only. */

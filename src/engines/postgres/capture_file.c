@@ -173,6 +173,11 @@ static int copy_file(const struct job *job, struct still_error *err)
 		rc = still_pg_room_use(capture, room, err);
 	if (rc < 0)
 		return rc;
+	if (capture->request.trial && !capture->run.all) {
+		*job->extent = (struct still_pg_extent){
+		    .size_bytes = job->size_bytes};
+		return 0;
+	}
 	rc = still_pg_container_copy(
 	    container, job->fd, job->size_bytes, &capturing, job->extent);
 	if (rc == 0)

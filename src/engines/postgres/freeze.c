@@ -240,6 +240,7 @@ static int capture_files(struct freeze *freeze, struct still_error *err)
 	    .way = ways[freeze->instance->way],
 	    .spool = freeze->request->spool,
 	    .cancel = freeze->request->cancel,
+	    .trial = freeze->request->trial,
 	    .whole = page_is_whole,
 	    .progress = tell_progress,
 	    .arg = freeze,

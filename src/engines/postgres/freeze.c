@@ -93,12 +93,32 @@ static int judge_facts(struct freeze *freeze, struct still_error *err)
 	return 0;
 }
 
+/* Where the server of a PGDATA listens stands in its postmaster.pid, which each
+ * start writes anew; and a server that is stopped is best told of by it. */
+static int open_session(struct freeze *freeze, struct still_error *err)
+{
+	const struct still_pg_instance *instance = freeze->instance;
+	const struct still_pg_conn *then = &instance->examined.conn;
+	struct still_pg_conn now;
+	int rc;
+
+	if (then->form != STILL_PG_FORM_DATA)
+		return still_pg_session_open(then, freeze->request->cancel,
+		    instance->limit_ns, &freeze->session, err);
+	rc = still_pg_conn_resolve(then->pgdata, &now, err);
+	if (rc < 0)
+		return rc;
+	rc = still_pg_session_open(&now, freeze->request->cancel,
+	    instance->limit_ns, &freeze->session, err);
+	still_pg_conn_release(&now);
+	return rc;
+}
+
 static int enter(struct freeze *freeze, struct still_error *err)
 {
 	const struct still_pg_instance *instance = freeze->instance;
 	struct still_pg_begun begun;
-	int rc = still_pg_session_open(&instance->examined.conn,
-	    freeze->request->cancel, instance->limit_ns, &freeze->session, err);
+	int rc = open_session(freeze, err);
 
 	if (rc == 0)
 		rc = still_pg_facts_read(freeze->session, instance->limit_ns,

@@ -112,6 +112,8 @@ static void wipe(struct progress *progress)
 static void tell_line(
     struct progress *progress, const struct still_control *answer)
 {
+	json_t *line;
+
 	if (progress->told &&
 	    progress->bytes_verified == answer->bytes_verified &&
 	    progress->captured_bytes == answer->captured_bytes)
@@ -119,14 +121,19 @@ static void tell_line(
 	progress->told = true;
 	progress->bytes_verified = answer->bytes_verified;
 	progress->captured_bytes = answer->captured_bytes;
-	ctl_out_json_line(
-	    json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "event",
-		"progress", "session", answer->session, "doing",
-		progress->job->doing, "bytes", (json_int_t) answer->bytes,
-		"bytes_verified", (json_int_t) answer->bytes_verified,
-		"capture_bytes", (json_int_t) answer->capture_bytes,
-		"captured_bytes", (json_int_t) answer->captured_bytes),
-	    NULL);
+	line = json_pack("{s:s, s:s, s:s, s:I, s:I}", "event", "progress",
+	    "session", answer->session, "doing", progress->job->doing, "bytes",
+	    (json_int_t) answer->bytes, "bytes_verified",
+	    (json_int_t) answer->bytes_verified);
+	if (line && !progress->job->counts_bytes && answer->capture_bytes &&
+	    (json_object_set_new(line, "capture_bytes",
+		 json_integer((json_int_t) answer->capture_bytes)) != 0 ||
+		json_object_set_new(line, "captured_bytes",
+		    json_integer((json_int_t) answer->captured_bytes)) != 0)) {
+		json_decref(line);
+		line = NULL;
+	}
+	ctl_out_json_line(line, NULL);
 }
 
 static void show(struct progress *progress, const struct still_control *answer)

@@ -482,6 +482,8 @@ static int fake_ioctl(int fd, unsigned long request, struct still_control *io)
 	io->outcome = (int32_t) fake.outcome;
 	io->bytes = 4096;
 	io->bytes_verified = (uint64_t) fake.n_requests * 100;
+	io->capture_bytes = 1000;
+	io->captured_bytes = (uint64_t) fake.n_requests * 10;
 	if (request != STILL_CONTROL_QUERY) {
 		fake.request = request;
 		fake.flags = io->flags;
@@ -562,6 +564,27 @@ static void job_in_json(void **state)
 	    "\"doing\":\"verifying\",\"bytes\":4096,\"bytes_verified\":200}\n"
 	    "{\"event\":\"progress\",\"session\":\"20260109T000000Z-9\","
 	    "\"doing\":\"verifying\",\"bytes\":4096,\"bytes_verified\":300}\n");
+}
+
+/* A freeze: what is captured counts. */
+static void freeze_in_json(void **state)
+{
+	struct ctl_job job = {.request = STILL_CONTROL_BEGIN,
+	    .doing = "freezing",
+	    .goes_on = "interrupted"};
+	struct ctl_options options = {.json = true};
+	struct fixture *f = *state;
+	struct still_control answer;
+	int rc = -1;
+
+	fake.n_running = 1;
+	fflush(stdout);
+	CAUGHT(f, rc = ctl_job_run(&f->channel, &job, &options, &answer, NULL));
+	assert_int_equal(rc, 0);
+	assert_string_equal(f->out,
+	    "{\"event\":\"progress\",\"session\":\"20260109T000000Z-9\","
+	    "\"doing\":\"freezing\",\"bytes\":4096,\"bytes_verified\":200,"
+	    "\"capture_bytes\":1000,\"captured_bytes\":20}\n");
 }
 
 static void job_refused(void **state)
@@ -758,6 +781,7 @@ int main(void)
 	    TEST(usage),
 	    TEST(job_done),
 	    TEST(job_in_json),
+	    TEST(freeze_in_json),
 	    TEST(job_refused),
 	    TEST(job_failed),
 	    TEST(job_replaced),

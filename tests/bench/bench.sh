@@ -14,10 +14,17 @@
 #	          (600)
 #	PINS_MIB  of the databases of these: 1024
 #	PIN_MODES what is compared: none auto govern hold
+#	PG_FS     file systems of clusters: xfs, where a freeze clones, and ext4,
+#	          where it copies
+#	PG_SIZES  MiB of clusters that are frozen: 32 256 (32 256 1024 4096)
+#	PG_RELATIONS  how many tables they have: 500 2000 (2000 10000 50000)
+#	PG_SCALE  of pgbench, in clusters that are backed up: 10 (100)
 #	KEEP      a directory in which what they met is left, in detail
 #	ROWS      a regular expression: only rows that match. A row is called
 #	          "cp of the mount, 500/s", "freeze, 100 MiB",
-#	          "stall, 2 databases, WAL" or "pins, truncate, 200/s".
+#	          "stall, 2 databases, WAL", "pins, truncate, 200/s",
+#	          "freeze of a cluster, xfs" or
+#	          "cluster, xfs, cp -r of the mount, pgbench".
 . "$(dirname "$0")/../lib/mount.sh"
 . "$(dirname "$0")/time.sh"
 . "$(dirname "$0")/data.sh"
@@ -25,6 +32,7 @@
 . "$(dirname "$0")/copies.sh"
 . "$(dirname "$0")/freezes.sh"
 . "$(dirname "$0")/pins.sh"
+. "$(dirname "$0")/clusters.sh"
 : "${PACE:?}" "${PATIENT:?}"
 
 full() { [ -n "${FULL:-}" ] && echo "$2" || echo "$1"; }
@@ -37,7 +45,19 @@ limit=${LIMIT:-$(full 10 60)}
 pins_s=${PINS_S:-$(full 60 600)}
 pins_mib=${PINS_MIB:-1024}
 pin_modes=${PIN_MODES:-none auto govern hold}
+pg_fs=${PG_FS:-xfs ext4}
+pg_sizes=${PG_SIZES:-$(full '32 256' '32 256 1024 4096')}
+pg_relations=${PG_RELATIONS:-$(full '500 2000' '2000 10000 50000')}
+pg_scale=${PG_SCALE:-$(full 10 100)}
 rows=${ROWS:-.}
+
+# Without a server it would skip all of this.
+pg_here=
+if [ -x "${PG_BINDIR:-$(pg_config --bindir 2>/dev/null)}/postgres" ] &&
+	id -u postgres >/dev/null 2>&1; then
+	pg_here=yes
+	. "$(dirname "$0")/../lib/cluster.sh"
+fi
 
 # wanted ROW
 wanted() { [[ $1 =~ $rows ]]; }
@@ -84,6 +104,7 @@ end_bench() {
 		kill "$pace_pid" 2>/dev/null
 		wait "$pace_pid"
 	fi
+	[ -z "$pg_here" ] || cluster_end
 	rm -rf "${dest:-}"
 	(exit "$status")
 	cleanup
@@ -107,13 +128,14 @@ facts() {
 		"$(findmnt -no FSTYPE -T "$tmp" | tail -n 1)," \
 		"copies on $(findmnt -no FSTYPE -T "$dest" | tail -n 1);" \
 		"SQLite $(sqlite3 --version | cut -d ' ' -f 1)," \
+		"${pg_here:+$("$pg_bin/postgres" --version),}" \
 		"$("$STILLFS" --version | head -n 1)."
 	echo
 	echo "$runs pairs, page cache warm; median (minimum-maximum). CPU is user" \
 		"and system time of the command and the daemon."
 }
 
-dest=$(place_for $((2 * size_mib + 512)))
+dest=$(place_for $((2 * size_mib + pg_scale * 40 + 512)))
 : >"$tmp/left-out"
 : >"$tmp/memory"
 : >"$tmp/writers"
@@ -125,6 +147,7 @@ from when they began.' load while commits failed 'due p50' 'due p99' 'due max' \
 rows_in writers
 freezes
 pins
+cluster_tables
 table 'Memory of the daemon after a copy of the mount, in MiB.' \
 	copied VmHWM RssAnon
 rows_in memory

@@ -34,11 +34,11 @@ by_stillctl() {
 		--state="$state" "$1" "$2"
 }
 
-# own_memory: what the copy and the kernel's cache of the mount are about to
+# own_memory [MIB]: what the copy and the kernel's cache of the mount are about to
 # take. A virtual machine gives free memory back to its host, and the side that
 # has to ask for it again looks several times as slow.
 own_memory() {
-	head -c "$((2 * size_mib))M" /dev/zero >"$dest/memory"
+	head -c "${1:-$((2 * size_mib))}M" /dev/zero >"$dest/memory"
 	rm "$dest/memory"
 }
 

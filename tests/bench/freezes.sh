@@ -9,7 +9,7 @@ ms_since() {
 	awk -v us=$((${EPOCHREALTIME/./} - $1)) 'BEGIN {printf "%.2f\n", us / 1000}'
 }
 
-# freeze_times DIR: RUNS freezes, in ms, one a line each in $tmp/freeze: the
+# freeze_times DIR [OPTION...]: RUNS freezes, in ms, one a line each in $tmp/freeze: the
 # freeze, in $tmp/listing: the first ls, in $tmp/end: from umount until the
 # daemon is gone, of a session that was not read.
 freeze_times() {
@@ -18,7 +18,7 @@ freeze_times() {
 	: >"$tmp/listing"
 	: >"$tmp/end"
 	for ((i = 0; i < runs; i++)); do
-		start_fs "$1"
+		start_fs "$@"
 		start=${EPOCHREALTIME/./}
 		ls "$mnt/backup" >/dev/null 2>&1
 		ms_since "$start" >>"$tmp/listing"
@@ -32,11 +32,13 @@ freeze_times() {
 	done
 }
 
-# freeze_row WHAT DIR
+# freeze_row WHAT DIR [OPTION...]
 freeze_row() {
-	freeze_times "$2"
-	[ "$(wc -l <"$tmp/freeze")" = "$runs" ] || set -- "$1, some failed"
-	row "$1" "$(spread <"$tmp/freeze")" "$(spread <"$tmp/listing")" \
+	local what=$1
+	shift
+	freeze_times "$@"
+	[ "$(wc -l <"$tmp/freeze")" = "$runs" ] || what="$what, some failed"
+	row "$what" "$(spread <"$tmp/freeze")" "$(spread <"$tmp/listing")" \
 		"$(spread <"$tmp/end")"
 }
 

@@ -6,11 +6,7 @@
 #
 #	ROWS   a regular expression: only the rows whose damage matches
 . "$(dirname "$0")/../lib/mount.sh"
-
-intact=$tmp/intact
-set=$tmp/set
-list=$set/verify/XXH128SUMS
-json=$set/backup.json
+. "$(dirname "$0")/../lib/damage.sh"
 
 # --- The set: three databases, two of which have the same size.
 
@@ -26,91 +22,10 @@ stop_fs COPIED
 check_set "$intact"
 size=$(stat -c %s "$intact/data/a.db")
 
-# --- What verify says.
-
-# verify STATUS [OPTION...]: of $set; its flaws stand in $tmp/flaws, as people
-# and as programs get them.
-verify() {
-	local status=$1
-	shift
-	ctl "$status" verify "$@" "$set"
-	sed -n 's/^damaged:   //p' "$tmp/ctl.out" >"$tmp/flaws"
-	ctl "$status" verify --json "$@" "$set"
-	tail -n 1 "$tmp/ctl.out" | python3 -c '
-import json, sys
-o = json.load(sys.stdin)
-assert o["event"] == "done" and o["ok"] == (not o["flaws"])
-assert o["flaws_total"] == len(o["flaws"])
-for f in o["flaws"]:
-    assert f["code"] in ("corrupt", "io", "no-access", "unsupported"), f
-    assert f.get("path", f.get("encoded_path")), f
-    print(f["text"])' >"$tmp/flaws.json" || fail "the JSON is wrong"
-	cmp "$tmp/flaws" "$tmp/flaws.json" || fail "the JSON says something else"
-}
-fresh() {
-	rm -rf "$set"
-	cp -a "$intact" "$set"
-}
-intact() {
-	verify 0
-	[ ! -s "$tmp/flaws" ] || fail "flaws of what is whole: $(cat "$tmp/flaws")"
-}
-
-# row DAMAGE TEXT...: the flaws, in the order of their paths; one that ends in *
-# stands for whatever follows.
-rows=0
-row() {
-	local damage=$1 text got i=0
-	shift
-	[[ $damage =~ ${ROWS:-} ]] || return 0
-	fresh
-	[ "$rows" = 0 ] || verify 0 --quick
-	[ "$rows" != 0 ] || intact
-	(cd "$set" && eval "$damage") || fail "cannot: $damage"
-	verify 5
-	mapfile -t got <"$tmp/flaws"
-	[ ${#got[@]} = $# ] ||
-		{ cat "$tmp/flaws"; fail "$damage: ${#got[@]} flaws, not $#"; }
-	for text; do
-		# shellcheck disable=SC2053
-		[ "${got[i]}" = "$text" ] ||
-			[[ $text == *'*' && ${got[i]} == "${text%'*'}"* ]] ||
-			fail "$damage: it says: ${got[i]}, and not: $text"
-		i=$((i + 1))
-	done
-	ok "$damage: $1"
-	rows=$((rows + 1))
-}
-
 # --- Damages. They run in the set.
 
-flip() { # FILE OFFSET
-	python3 - "$@" <<-'END'
-		import sys
-		with open(sys.argv[1], 'r+b') as f:
-		    f.seek(int(sys.argv[2]))
-		    byte = f.read(1)[0]
-		    f.seek(int(sys.argv[2]))
-		    f.write(bytes([byte ^ 1]))
-	END
-}
-swap() {
-	mv "$1" between && mv "$2" "$1" && mv between "$2"
-}
-edit_list() { sed -i "$1" "$list"; }
-add_line() { printf '%s  %s\n' 00112233445566778899aabbccddeeff "$1" >>"$list"; }
-edit_json() { sed -i "$1" "$json"; }
 nested() {
 	python3 -c 'print("[" * 100000)' >"$json"
-}
-# Whoever changes a file and its sum, too, is found out by the engine only.
-reseal() {
-	local file
-	while IFS= read -r file; do
-		xxhsum -H128 "$file" | tr -d '\\'
-	done < <(sed 's/^.\{34\}//' "$list") >sums 2>/dev/null
-	mv sums "$list"
-	(xxhsum -c verify/XXH128SUMS) >/dev/null 2>&1 || fail "reseal"
 }
 zero_page() { # FILE PAGE
 	dd if=/dev/zero of="$1" bs=4096 seek=$(($2 - 1)) count=1 conv=notrunc \
@@ -129,9 +44,6 @@ for i in range(3000):
     os.chdir("d" * 200)'
 }
 
-other() { printf '`%s`: its content is not what was backed up' "$1"; }
-missing() { printf '`%s`: is missing' "$1"; }
-extra() { printf '`%s`: is not in verify/XXH128SUMS: it was not backed up' "$1"; }
 beside() {
 	printf '`%s`: is a %s beside a database, and was not backed up: whoever opens the database would use it' "$1" "$2"
 }

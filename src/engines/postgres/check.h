@@ -13,6 +13,9 @@
  *     record in between is proven (wal_walk.h).
  *  5. Each file that the manifest lists is there, with that size and that CRC-32C,
  *     and each page of those that are relations is right (relation_pages.h).
+ *     (The CRC-32C of a pg_control says nothing: it ends with a CRC-32C of its own,
+ *     which makes that of the whole the same for all of them. The sums of the set
+ *     do.)
  *  6. No other file is there, no link but those of the tablespaces, and each
  *     tablespace has one.
  *

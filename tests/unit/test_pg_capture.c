@@ -317,6 +317,32 @@ static void copies_can_be_forced(void **state)
 	    atomic_load(&f->spool.used_bytes));
 }
 
+/* There must be room for copies that nobody will read, and no bytes. */
+static void a_trial_copies_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	f->request.way = STILL_PG_WAY_COPY;
+	f->request.trial = true;
+	make_sizes(f);
+	must_run(f);
+	for (size_t i = 0; i < f->captures.n; i++)
+		assert_null(f->captures.files[i].extent.container);
+	assert_true(f->captures.bytes > 0);
+	assert_true(
+	    still_pg_capture_copied_bytes(f->capture) >= f->captures.bytes);
+	assert_int_equal(still_pg_capture_copied_bytes(f->capture),
+	    atomic_load(&f->spool.used_bytes));
+	/* But what must be whole is read, and so it is copied. */
+	still_pg_captures_release(&f->captures);
+	assert_int_equal(still_pg_capture_run(f->capture, &f->walk.list, true,
+			     &f->captures, &f->err),
+	    0);
+	for (size_t i = 0; i < f->captures.n; i++)
+		assert_true(f->captures.files[i].extent.size_bytes == 0 ||
+		    f->captures.files[i].extent.container);
+}
+
 static void clones_can_be_forced(void **state)
 {
 	struct fixture *f = *state;
@@ -903,6 +929,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(files_are_captured),
 	    TEST(copies_can_be_forced),
+	    TEST(a_trial_copies_nothing),
 	    TEST(clones_can_be_forced),
 	    TEST(clones_need_no_spool),
 	    TEST(what_vanished_is_left_out),

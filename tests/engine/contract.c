@@ -623,6 +623,12 @@ static void assert_changed(
 	}
 }
 
+static void rest(struct context *c)
+{
+	if (c->source.fixture->rest_ns)
+		still_sys_sleep_ns(c->source.fixture->rest_ns);
+}
+
 static void never_takes_one_for_another(struct context *c)
 {
 	const struct fixture *fixture = c->source.fixture;
@@ -637,14 +643,18 @@ static void never_takes_one_for_another(struct context *c)
 		assert_changed(fixture, &meeting);
 	}
 	/* Who is left alone is known again. */
-	if (fixture->rest_ns)
-		still_sys_sleep_ns(fixture->rest_ns);
+	rest(c);
 	meet(c, &meetings);
 	meeting = meet(c, &meetings);
 	print_message("%zu of %zu files are known again\n", meeting.n_same,
 	    meeting.n_files);
 	assert_int_equal(meeting.n_changed_same, 0);
 	assert_true(meeting.n_same + fixture->n_restless >= meeting.n_files);
+	/* Who was changed meanwhile is not, however long ago that is. */
+	change(c);
+	rest(c);
+	meeting = meet(c, &meetings);
+	assert_changed(fixture, &meeting);
 	if (fixture->work)
 		worker = fixture->work(&c->source);
 	for (int i = 0; i < 4; i++)

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/sys.h"
 #include "tests/lib/pg_server.h"
 #include "tests/unit/scratch.h"
 
@@ -31,6 +32,7 @@ extern const struct still_engine still_engine_postgres;
  * and the label, the segments and their marks, the commit log and other small
  * ones that a checkpoint writes, and what a connection changes in catalogs. */
 #define RESTLESS 12
+#define RELEASE_TRIES 3000
 
 /* ---- the source ---------------------------------------------------------- */
 
@@ -236,13 +238,18 @@ static void check_released(struct source *source)
 {
 	char answer[64] = "";
 
-	do {
+	for (int i = 0; i < RELEASE_TRIES; i++) {
+		if (i > 0)
+			still_sys_sleep_ns(STILL_NS_PER_S / 100);
 		pg_server_sql(source->dir,
 		    "SELECT (SELECT count(*) FROM pg_replication_slots) +"
 		    " (SELECT count(*) FROM pg_stat_activity"
 		    " WHERE application_name LIKE 'stillfs%')",
 		    answer, sizeof(answer));
-	} while (strcmp(answer, "0") != 0);
+		if (strcmp(answer, "0") == 0)
+			return;
+	}
+	fail_msg("%s slots and connections are left in the server", answer);
 }
 
 static void end(struct source *source)

@@ -171,7 +171,7 @@ cluster_start "$c"
 flip "$c/data/$one" $((8192 * 7 + 4000))
 start_fs "$c/data"
 cp -a "$mnt/backup" "$tmp/plain" || fail "cp: $(cat "$mnt/status")"
-grep ' warning unverified ' "$mnt/events" | grep -q 'data_checksums = off' ||
+grep ' warning server-warning ' "$mnt/events" | grep -q 'have no checksums' ||
 	fail "no warning: $(cat "$mnt/events")"
 grep -q '^frozen:.*; verified wal$' "$mnt/status" || fail "$(cat "$mnt/status")"
 stop_fs COPIED

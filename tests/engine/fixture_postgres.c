@@ -277,7 +277,7 @@ const struct fixture postgres_fixtures[] = {
     {
 	.name = "postgres, no checksums",
 	.make = plain_make,
-	.warning = "unverified",
+	.warning = "server-warning",
 	POSTGRES,
     },
     {

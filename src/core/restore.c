@@ -307,8 +307,8 @@ static int fill_stage(
 }
 
 /* While nothing has happened yet: who hears of a failure finds nothing. */
-static int report(struct still_restore_work *restore, struct still_restored *ret,
-    struct still_error *err)
+static int report(struct still_restore_work *restore,
+    struct still_restored *ret, struct still_error *err)
 {
 	ret->dest = strdup(restore->place.path);
 	ret->session = strdup(restore->set.session);
@@ -317,8 +317,8 @@ static int report(struct still_restore_work *restore, struct still_restored *ret
 	return ret->dest && ret->session ? 0 : still_error_nomem(err);
 }
 
-static int run(struct still_restore_work *restore, const char *set, const char *dest,
-    struct still_restored *ret, struct still_error *err)
+static int run(struct still_restore_work *restore, const char *set,
+    const char *dest, struct still_restored *ret, struct still_error *err)
 {
 	int rc = open_set(restore, set, err);
 

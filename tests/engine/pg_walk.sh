@@ -24,6 +24,8 @@ cluster_psql "$db" -c "
 cluster_psql "$db" -c "CREATE DATABASE other" || fail "CREATE DATABASE"
 # A session that keeps temporary tables, in both places.
 coproc session { cluster_psql "$db" 2>&1; }
+# The shell forgets it as soon as the session is over.
+session_pid=$session_PID
 echo "CREATE TEMP TABLE t AS SELECT * FROM here;
 CREATE TEMP TABLE t_there TABLESPACE far AS SELECT * FROM here;
 SELECT 'made';" >&"${session[1]}"
@@ -117,5 +119,5 @@ grep '^r ' "$tmp/list" | grep -v '/[0-9]*\(_fsm\|_vm\|_init\)\?\(\.[0-9]*\)\?$' 
 ok "the relations are known"
 
 exec {session[1]}>&-
-wait "$session_PID" 2>/dev/null
+wait "$session_pid" 2>/dev/null
 echo "1..4"

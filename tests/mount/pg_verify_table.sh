@@ -293,8 +293,10 @@ row 'edit_label 3d; mend' \
 	"$(cluster '`backup_label`: there is no valid line `BACKUP METHOD`')"
 row 'edit_label "1s|.*|START WAL LOCATION: 0/28 (file $first)|"; mend' \
 	"$(cluster "\`backup_label\`: 0/28 does not lie in its file $first, but in 000000010000000000000000")"
-row 'edit_label "1s|28 (file|30 (file|"; mend' \
-	"$(cluster "\`backup_manifest\`: is not of the same backup as backup_label: its WAL begins at $start, not at ${start%28}30")"
+other=${start%??}30
+[ "$other" != "$start" ] || other=${start%??}38
+row 'edit_label "1s|$start (file|$other (file|"; mend' \
+	"$(cluster "\`backup_manifest\`: is not of the same backup as backup_label: its WAL begins at $start, not at $other")"
 row 'edit_label "1s|.*|START WAL LOCATION: 0/28 (file 000000010000000000000000)|"
 	start=0/28; remanifest; mend' \
 	"$(cluster "\`backup_label\`: the begin of its WAL is 0/28, and backup.json says $start")"

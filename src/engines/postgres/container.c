@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/ahead.h"
 #include "base/hash.h"
 #include "base/sys.h"
 
@@ -35,6 +36,7 @@ struct still_pg_container {
 	bool clones;
 	uint64_t block_bytes;
 	uint64_t end_bytes;
+	struct still_ahead ahead;
 	/* Of copies, in the order in which they were made. */
 	uint64_t *digests;
 	size_t n_digests;
@@ -91,8 +93,7 @@ static void close_extent(struct still_pg_container *container,
 	*ret = *extent;
 }
 
-static struct still_pg_extent open_extent(
-    const struct still_pg_container *container)
+static struct still_pg_extent open_extent(struct still_pg_container *container)
 {
 	return (struct still_pg_extent){
 	    .container = container,
@@ -434,6 +435,8 @@ int still_pg_extent_read(const struct still_pg_extent *extent, const char *name,
 	    len <= extent->size_bytes - off_bytes);
 	if (len == 0)
 		return 0;
+	still_ahead_of(&extent->container->ahead, extent->container->fd,
+	    extent->off_bytes + off_bytes, len);
 	if (extent->container->clones)
 		return read_at(extent, name, off_bytes, data, len, err);
 	return read_units(extent, name, off_bytes, data, len, err);

@@ -47,7 +47,7 @@ struct still_pg_container;
 
 /* Where a capture lies. */
 struct still_pg_extent {
-	const struct still_pg_container *container; /* NULL: it is empty */
+	struct still_pg_container *container; /* NULL: it is empty */
 	uint64_t off_bytes;
 	uint64_t size_bytes;
 	size_t digest; /* the first of a copy's */

@@ -11,7 +11,8 @@
  *	capture of the WAL from start to stop each segment, present and whole
  *	disconnect                            the slot goes with it
  *	walk over the WAL                     each record proven; the blocks that
- *	                                      replay puts right are remembered
+ *	                                      replay puts right are remembered, and
+ *	                                      what was made meanwhile (meanwhile.c)
  */
 #include "config.h"
 
@@ -364,19 +365,6 @@ static ssize_t read_segment(void *arg, uint64_t segment, uint32_t off_bytes,
 	return rc < 0 ? rc : (ssize_t) len;
 }
 
-/* A tablespace that was made meanwhile is not among the files, and replay would
- * make it at its absolute place, which is that of the live one. */
-static int judge_record(void *arg, const struct still_pg_wal_record *record,
-    struct still_error *err)
-{
-	if (still_pg_wal_record_is(
-		record, STILL_PG_RM_TABLESPACE, STILL_PG_TABLESPACE_CREATE))
-		return still_error_set(err, STILL_ERR_AGAIN, 0, "Begin again.",
-		    "the cluster: a tablespace was made while its files were "
-		    "captured");
-	return still_pg_covered_record(arg, record, err);
-}
-
 static int prove_wal(struct freeze *freeze, struct still_error *err)
 {
 	struct still_pg_frozen *frozen = freeze->frozen;
@@ -386,15 +374,20 @@ static int prove_wal(struct freeze *freeze, struct still_error *err)
 	    .stop_lsn = frozen->stop_lsn,
 	    .read = read_segment,
 	    .read_arg = frozen,
-	    .each = judge_record,
+	    .each = still_pg_meanwhile_record,
+	    .each_arg = frozen,
 	    .cancel = freeze->request->cancel,
 	};
+	int rc;
 
 	frozen->covered = still_pg_covered_new();
-	if (!frozen->covered)
+	frozen->unlogged = still_pg_covered_new();
+	if (!frozen->covered || !frozen->unlogged)
 		return still_error_nomem(err);
-	walk.each_arg = frozen->covered;
-	return still_pg_wal_walk(&walk, &frozen->totals, err);
+	rc = still_pg_wal_walk(&walk, &frozen->totals, err);
+	if (rc == 0)
+		still_pg_meanwhile_leave_out(frozen);
+	return rc;
 }
 
 /* ---- all of it ----------------------------------------------------------- */
@@ -433,6 +426,7 @@ void still_pg_frozen_release(struct still_pg_frozen *frozen)
 		free(frozen->objects[i].text);
 	free(frozen->objects);
 	still_pg_covered_free(frozen->covered);
+	still_pg_covered_free(frozen->unlogged);
 	still_pg_captures_release(&frozen->wal);
 	still_pg_captures_release(&frozen->files);
 	still_pg_capture_free(frozen->capture);

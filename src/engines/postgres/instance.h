@@ -63,6 +63,9 @@ struct still_pg_frozen {
 	struct still_pg_list wal_list;
 	struct still_pg_captures wal;
 	struct still_pg_covered *covered;
+	/* Of relations that became unlogged ones meanwhile, the first block of
+	 * the init fork. */
+	struct still_pg_covered *unlogged;
 	struct still_pg_wal_totals totals;
 	uint64_t first_segment; /* number of wal.files[0] */
 
@@ -89,6 +92,16 @@ int still_pg_freeze(struct still_pg_instance *instance,
     const struct still_freeze_request *request, struct still_pg_frozen *ret,
     struct still_error *err);
 void still_pg_frozen_release(struct still_pg_frozen *frozen);
+
+/* What a record of the WAL tells of the files that were captured: as a
+ * still_pg_wal_record_fn, `arg` is the struct still_pg_frozen. AGAIN where they
+ * are not all that is needed. */
+int still_pg_meanwhile_record(void *arg,
+    const struct still_pg_wal_record *record, struct still_error *err);
+
+/* When all records were seen: leave out the files of relations that turned out to
+ * be unlogged ones. */
+void still_pg_meanwhile_leave_out(struct still_pg_frozen *frozen);
 
 /* Tell the builder of all of it. */
 int still_pg_hand_over(const struct still_pg_instance *instance,

@@ -1,0 +1,133 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016
+# What is made or dropped in a server while it is frozen: each copy starts, and
+# has all that was committed before the freeze, or there is none.
+#
+# A freeze is held where it is wanted by no clock: between start and stop, by a
+# spool whose file system is frozen, so that the first copied block waits; within
+# the start, by a checkpointer that is stopped.
+. "$(dirname "$0")/../lib/mount.sh"
+. "$(dirname "$0")/../lib/cluster.sh"
+
+spool=${tmp:?}/spool
+stopped=()
+meanwhile_cleanup() {
+	local status=$?
+	trap '' INT TERM
+	# What waits for it could not even be killed.
+	fsfreeze -u "$spool" 2>/dev/null
+	[ ${#stopped[@]} = 0 ] || kill -CONT "${stopped[@]}" 2>/dev/null
+	(exit "$status")
+	cluster_cleanup
+}
+trap meanwhile_cleanup EXIT
+
+c=$tmp/c
+cluster_new "$c"
+cluster_start "$c"
+truncate -s 256M "$tmp/spool.disk"
+mkfs.ext4 -q -F "$tmp/spool.disk" || skip "no mkfs.ext4"
+mkdir "$spool"
+mount -o loop "$tmp/spool.disk" "$spool" || skip "no loop mount"
+rm -rf "$spool/lost+found"
+chmod 700 "$spool"
+
+sql() { cluster_psql "$c" -c "$1"; }
+# is TEXT SQL
+is() { [ "$(sql "$2")" = "$1" ]; }
+begin() {
+	"$STILLCTL" begin "$mnt" >"$tmp/begin.out" 2>&1 8>&- &
+	begin_pid=$!
+}
+# hold: begin, and wait until the freeze is between start and stop, its list of
+# files made.
+hold() {
+	fsfreeze -f "$spool" || fail fsfreeze
+	begin
+	wait_for 30 held || fail "it captures nothing"
+	is 1 'SELECT count(*) FROM pg_replication_slots' || fail "no slot"
+}
+held() { grep -qs 'percpu_rwsem\|freeze' /proc/"$fs_pid"/task/*/wchan; }
+# halt: begin, and wait until the server is at the checkpoint of the start.
+halt() {
+	stopped=("$(sql "SELECT pid FROM pg_stat_activity
+		WHERE backend_type = 'checkpointer'")")
+	kill -STOP "${stopped[@]}" || fail "no checkpointer"
+	begin
+	wait_for 30 is 1 "SELECT count(*) FROM pg_stat_activity
+		WHERE application_name = 'stillfs' AND state = 'active'
+		AND query LIKE '%pg_backup_start%'" || fail "it does not begin"
+}
+# release STATUS: let it go on; `stillctl begin` ends so.
+release() {
+	fsfreeze -u "$spool" 2>/dev/null
+	[ ${#stopped[@]} = 0 ] || kill -CONT "${stopped[@]}"
+	stopped=()
+	wait "$begin_pid"
+	got=$?
+	[ "$got" = "$1" ] || fail "begin: $got, not $1: $(cat "$tmp/begin.out")"
+}
+# tells TEXT...: what the catalog remembers of the last session.
+tells() {
+	local text all
+	all="$(record error) $(record hint)"
+	for text; do
+		[[ $all == *"$text"* ]] || fail "it does not say '$text': $all"
+	done
+}
+# copied NAME: what is served becomes a cluster of its own, which starts.
+copied() {
+	local dir=$tmp/$1
+	cp -a "$mnt/backup" "$dir" || fail "$1: cp"
+	ctl 0 commit "$mnt"
+	recorded COMMITTED
+	(cd "$dir" && xxhsum -c --quiet verify/XXH128SUMS) >"$tmp/out" 2>&1 ||
+		fail "$1: $(cat "$tmp/out")"
+	"$pg_bin/pg_verifybackup" -q "$dir/data" >"$tmp/out" 2>&1 ||
+		fail "$1: $(cat "$tmp/out")"
+	mkdir "$dir/sock"
+	chown postgres: "$dir/sock"
+	chmod 755 "$dir" "$dir/sock"
+	cluster_conf "$dir" "unix_socket_directories = '$dir/sock'" \
+		"synchronous_standby_names = ''"
+	cluster_start "$dir"
+}
+
+start_fs "$c/data" -o spool="$spool",freeze=copy,state="$state"
+
+# ---- an index of an unlogged table -----------------------------------------------
+# It is there for as long as it is built, and has an init fork at the end only: its
+# file is in the list, and replay makes the init fork. Where both are, the server
+# does not start.
+sql 'CREATE UNLOGGED TABLE u AS SELECT generate_series(1, 1000) AS a;
+	CREATE TABLE t AS SELECT generate_series(1, 1000) AS a;
+	CREATE FUNCTION slow(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN PERFORM pg_advisory_lock_shared(1); RETURN i; END $$' || fail table
+mkfifo "$tmp/lock.in"
+cluster_psql "$c" <"$tmp/lock.in" >"$tmp/lock.out" 2>&1 8>&- &
+started+=($!)
+exec 8>"$tmp/lock.in"
+echo "SELECT 'locked', pg_advisory_lock(1);" >&8
+wait_for 10 grep -q locked "$tmp/lock.out" || fail "$(cat "$tmp/lock.out")"
+cluster_psql "$c" -c 'CREATE INDEX ui ON u (slow(a))' >"$tmp/index.out" 2>&1 \
+	8>&- &
+index=$!
+wait_for 10 is 1 "SELECT count(*) FROM pg_locks
+	WHERE locktype = 'advisory' AND NOT granted" || fail "$(cat "$tmp/index.out")"
+hold
+exec 8>&-
+wait "$index" || fail "$(cat "$tmp/index.out")"
+node=$(sql "SELECT pg_relation_filepath('ui')")
+[ -e "$c/data/${node}_init" ] || fail "an index without an init fork"
+release 0
+[ ! -e "$mnt/backup/data/$node" ] || fail "$node is in the copy"
+copied index
+[ "$(cluster_psql "$tmp/index" -c 'INSERT INTO u VALUES (7);
+	SET enable_seqscan = off; SELECT count(*) FROM u WHERE slow(a) = 7;
+	SELECT count(*) FROM t' | tr '\n' ' ')" = '1 1000 ' ] || fail "the copy"
+cluster_stop "$tmp/index"
+ok "an index of an unlogged table, built during the freeze"
+
+umount "$mnt" || fail umount
+wait_fs

@@ -78,7 +78,8 @@ tells() {
 }
 # copied NAME: what is served becomes a cluster of its own, which starts.
 copied() {
-	local dir=$tmp/$1
+	local dir=$tmp/copies/$1
+	mkdir -p "$tmp/copies"
 	cp -a "$mnt/backup" "$dir" || fail "$1: cp"
 	ctl 0 commit "$mnt"
 	recorded COMMITTED
@@ -123,11 +124,63 @@ node=$(sql "SELECT pg_relation_filepath('ui')")
 release 0
 [ ! -e "$mnt/backup/data/$node" ] || fail "$node is in the copy"
 copied index
-[ "$(cluster_psql "$tmp/index" -c 'INSERT INTO u VALUES (7);
+[ "$(cluster_psql "$tmp/copies/index" -c 'INSERT INTO u VALUES (7);
 	SET enable_seqscan = off; SELECT count(*) FROM u WHERE slow(a) = 7;
 	SELECT count(*) FROM t' | tr '\n' ' ')" = '1 1000 ' ] || fail "the copy"
-cluster_stop "$tmp/index"
+cluster_stop "$tmp/copies/index"
 ok "an index of an unlogged table, built during the freeze"
+
+# ---- tablespaces -----------------------------------------------------------------
+# space NAME: a place for one.
+space() { mkdir "$tmp/$1" && chown postgres: "$tmp/$1" || fail "$1"; }
+space early
+space gone
+sql "CREATE TABLESPACE gone LOCATION '$tmp/gone'" || fail gone
+halt
+sql "CREATE TABLESPACE early LOCATION '$tmp/early'" || fail early
+sql 'CREATE TABLE t_early TABLESPACE early AS SELECT a FROM t' || fail t_early
+release 4
+recorded 'ABORTED(not frozen)'
+tells 'a tablespace was made' 'Begin again'
+halt
+sql 'DROP TABLESPACE gone' || fail drop
+release 0
+oid=$(sql "SELECT oid FROM pg_tablespace WHERE spcname = 'early'")
+[ "$(ls "$mnt/backup/data/pg_tblspc")" = "$oid" ] ||
+	fail "links: $(ls -l "$mnt/backup/data/pg_tblspc")"
+copied early
+[ "$(cluster_psql "$tmp/copies/early" -c 'SELECT count(*) FROM t_early')" = \
+	1000 ] || fail "the copy has no tablespace"
+cluster_stop "$tmp/copies/early"
+ok "tablespaces that are made and dropped before the start"
+
+# Its record is in the WAL before the start, and it is seen after it: the commit
+# waits for a standby that does not come.
+space slow
+sql "ALTER SYSTEM SET synchronous_standby_names = 'nobody'" || fail 'ALTER SYSTEM'
+cluster_reload "$c"
+wait_for 10 is nobody 'SHOW synchronous_standby_names' || fail 'no standby to wait for'
+cluster_psql "$c" -c "CREATE TABLESPACE slow LOCATION '$tmp/slow'" \
+	>"$tmp/slow.out" 2>&1 8>&- &
+slow=$!
+wait_for 10 is 1 "SELECT count(*) FROM pg_stat_activity
+	WHERE wait_event = 'SyncRep' AND query LIKE 'CREATE TABLESPACE%'" ||
+	fail "$(cat "$tmp/slow.out")"
+hold
+sql 'ALTER SYSTEM RESET synchronous_standby_names' || fail 'ALTER SYSTEM'
+cluster_reload "$c"
+wait "$slow" || fail "$(cat "$tmp/slow.out")"
+sql 'CREATE TABLE t_slow TABLESPACE slow AS SELECT a FROM t' || fail t_slow
+release 4
+recorded 'ABORTED(not frozen)'
+tells 'a tablespace was made' 'Begin again'
+begin
+release 0
+copied slowly
+[ "$(cluster_psql "$tmp/copies/slowly" -c 'SELECT count(*) FROM t_slow')" = 1000 ] ||
+	fail "the copy has no tablespace"
+cluster_stop "$tmp/copies/slowly"
+ok "a tablespace that is seen after the start only"
 
 umount "$mnt" || fail umount
 wait_fs

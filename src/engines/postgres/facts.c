@@ -188,8 +188,17 @@ static int read_rights(struct still_pg_session *session, int64_t limit_ns,
 	return rc;
 }
 
-static int read_tablespaces(struct still_pg_session *session, int64_t limit_ns,
-    struct still_pg_facts *facts, struct still_error *err)
+static void release_tablespaces(struct still_pg_facts *facts)
+{
+	for (size_t i = 0; i < facts->n_tablespaces; i++)
+		free((char *) facts->tablespaces[i].location);
+	free(facts->tablespaces);
+	facts->tablespaces = NULL;
+	facts->n_tablespaces = 0;
+}
+
+int still_pg_facts_tablespaces(struct still_pg_session *session,
+    int64_t limit_ns, struct still_pg_facts *facts, struct still_error *err)
 {
 	struct still_pg_rows rows;
 	struct columns columns = {.rows = &rows};
@@ -199,6 +208,7 @@ static int read_tablespaces(struct still_pg_session *session, int64_t limit_ns,
 	    tablespaces_sql, NULL, 0, limit_ns, &rows, err);
 	if (rc < 0)
 		return rc;
+	release_tablespaces(facts);
 	facts->tablespaces = calloc(rows.n + 1, sizeof(*facts->tablespaces));
 	columns.nomem = !facts->tablespaces;
 	for (; facts->tablespaces && columns.row < rows.n; columns.row++) {
@@ -251,7 +261,7 @@ int still_pg_facts_read(struct still_pg_session *session, int64_t limit_ns,
 	if (rc == 0)
 		rc = read_rights(session, limit_ns, &facts, err);
 	if (rc == 0)
-		rc = read_tablespaces(session, limit_ns, &facts, err);
+		rc = still_pg_facts_tablespaces(session, limit_ns, &facts, err);
 	if (rc == 0)
 		rc = read_databases(session, limit_ns, &facts, err);
 	if (rc < 0) {
@@ -264,11 +274,9 @@ int still_pg_facts_read(struct still_pg_session *session, int64_t limit_ns,
 
 void still_pg_facts_release(struct still_pg_facts *facts)
 {
-	for (size_t i = 0; i < facts->n_tablespaces; i++)
-		free((char *) facts->tablespaces[i].location);
+	release_tablespaces(facts);
 	for (size_t i = 0; i < facts->n_databases; i++)
 		free(facts->databases[i].name);
-	free(facts->tablespaces);
 	free(facts->databases);
 	free(facts->version);
 	free(facts->data_directory);

@@ -58,6 +58,10 @@ struct still_pg_facts {
 int still_pg_facts_read(struct still_pg_session *session, int64_t limit_ns,
     struct still_pg_facts *ret, struct still_error *err);
 
+/* Ask again which tablespaces there are by now, and put these into `facts`. */
+int still_pg_facts_tablespaces(struct still_pg_session *session,
+    int64_t limit_ns, struct still_pg_facts *facts, struct still_error *err);
+
 /* Accepts what is all zeros. */
 void still_pg_facts_release(struct still_pg_facts *facts);
 

@@ -8,6 +8,7 @@
  *	walk; capture of all files            in any order, while they change
  *	pg_control, last of them              until its CRC is right
  *	stop of the backup                    tells where the WAL ends
+ *	list of tablespaces                   the same as at the beginning?
  *	capture of the WAL from start to stop each segment, present and whole
  *	disconnect                            the slot goes with it
  *	walk over the WAL                     each record proven; the blocks that
@@ -149,6 +150,31 @@ static int leave(struct freeze *freeze, struct still_error *err)
 	frozen->label_len = ended.label_len;
 	ended.label = NULL;
 	still_pg_ended_release(&ended);
+	return rc;
+}
+
+static bool is_listed(const struct still_pg_facts *facts, uint32_t oid)
+{
+	size_t i = 0;
+
+	while (i < facts->n_tablespaces && facts->tablespaces[i].oid != oid)
+		i++;
+	return i < facts->n_tablespaces;
+}
+
+/* Of a tablespace that was made before the start the WAL does not tell, and the
+ * server was asked before that. It tells of a tablespace when the transaction that
+ * makes it is done, which may be long after its record. */
+static int compare_tablespaces(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_facts now = {0};
+	int rc = still_pg_facts_tablespaces(
+	    freeze->session, freeze->instance->limit_ns, &now, err);
+
+	for (size_t i = 0; rc == 0 && i < now.n_tablespaces; i++)
+		if (!is_listed(&freeze->frozen->facts, now.tablespaces[i].oid))
+			rc = still_pg_meanwhile_refuse(err);
+	still_pg_facts_release(&now);
 	return rc;
 }
 
@@ -400,6 +426,8 @@ static int run(struct freeze *freeze, struct still_error *err)
 		rc = capture_files(freeze, err);
 	if (rc == 0)
 		rc = leave(freeze, err);
+	if (rc == 0)
+		rc = compare_tablespaces(freeze, err);
 	if (rc == 0)
 		rc = capture_wal(freeze, err);
 	still_pg_session_close(freeze->session);

@@ -176,19 +176,22 @@ static int hand_dirs(struct handing *handing, struct still_error *err)
 	return rc;
 }
 
+/* To tablespaces that were there when they were walked: of the server's list some
+ * may have been dropped since. */
 static int hand_links(struct handing *handing, struct still_error *err)
 {
-	const struct still_pg_facts *facts = &handing->frozen->facts;
+	const struct still_pg_walk *walk = &handing->frozen->walk;
 	const struct stat *st = &handing->instance->st;
 	char path[64];
 	char target[64];
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < facts->n_tablespaces; i++) {
-		snprintf(path, sizeof(path), DATA "pg_tblspc/%" PRIu32,
-		    facts->tablespaces[i].oid);
-		snprintf(target, sizeof(target), "../../" SPACES "%" PRIu32,
-		    facts->tablespaces[i].oid);
+	for (size_t i = STILL_PG_ROOT_WAL + 1; rc == 0 && i < walk->n_roots;
+	     i++) {
+		const char *oid = still_path_base(walk->roots[i].prefix);
+
+		snprintf(path, sizeof(path), DATA "pg_tblspc/%s", oid);
+		snprintf(target, sizeof(target), "../../" SPACES "%s", oid);
 		rc = still_builder_link(handing->builder, path, target,
 		    st->st_uid, st->st_gid, err);
 	}

@@ -99,6 +99,9 @@ void still_pg_frozen_release(struct still_pg_frozen *frozen);
 int still_pg_meanwhile_record(void *arg,
     const struct still_pg_wal_record *record, struct still_error *err);
 
+/* The AGAIN of a tablespace that is none of those that were listed. */
+int still_pg_meanwhile_refuse(struct still_error *err);
+
 /* When all records were seen: leave out the files of relations that turned out to
  * be unlogged ones. */
 void still_pg_meanwhile_leave_out(struct still_pg_frozen *frozen);

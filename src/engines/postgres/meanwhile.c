@@ -49,6 +49,12 @@ static int look_for_unlogged(struct still_pg_frozen *frozen,
 	return rc;
 }
 
+int still_pg_meanwhile_refuse(struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_AGAIN, 0, "Begin again.",
+	    "the cluster: a tablespace was made while its files were captured");
+}
+
 int still_pg_meanwhile_record(void *arg,
     const struct still_pg_wal_record *record, struct still_error *err)
 {
@@ -57,9 +63,7 @@ int still_pg_meanwhile_record(void *arg,
 
 	if (still_pg_wal_record_is(
 		record, STILL_PG_RM_TABLESPACE, STILL_PG_TABLESPACE_CREATE))
-		return still_error_set(err, STILL_ERR_AGAIN, 0, "Begin again.",
-		    "the cluster: a tablespace was made while its files were "
-		    "captured");
+		return still_pg_meanwhile_refuse(err);
 	rc = look_for_unlogged(frozen, record, err);
 	return rc < 0 ? rc
 		      : still_pg_covered_record(frozen->covered, record, err);

@@ -184,3 +184,32 @@ ok "a tablespace that is seen after the start only"
 
 umount "$mnt" || fail umount
 wait_fs
+
+# ---- the files of another server -------------------------------------------------
+# A standby is of the same system, and here its files are where the server says
+# that its own are: in another container, say. They lag behind.
+for name in early slow; do
+	sql "DROP TABLE t_$name" && sql "DROP TABLESPACE $name" || fail "$name"
+done
+cluster_run "$c" pg_basebackup -D "$tmp/s/data" -R -X stream -c fast \
+	>"$tmp/out" 2>&1 || fail "$(cat "$tmp/out")"
+mkdir "$tmp/s/sock"
+chmod 755 "$tmp/s"
+chown -R postgres: "$tmp/s"
+cluster_conf "$tmp/s" "unix_socket_directories = '$tmp/s/sock'"
+cluster_start "$tmp/s"
+wait_for 30 is streaming 'SELECT state FROM pg_stat_replication' ||
+	fail "the standby gets nothing"
+cluster_psql "$tmp/s" -c 'SELECT pg_wal_replay_pause()' >"$tmp/out" || fail pause
+sql 'UPDATE t SET a = -a; CHECKPOINT; SELECT pg_switch_wal()' >"$tmp/out" ||
+	fail update
+at_standby() (
+	exec unshare -m bash -c 'mount --bind "$1" "$2" && exec "${@:3}"' - \
+		"$tmp/s/data" "$c/data" "$@"
+)
+at_standby "$STILLCTL" backup --state "$state" --spool "$spool" --create \
+	"host=$c/sock dbname=postgres" "$tmp/other" >"$tmp/out" 2>&1 &&
+	fail "the files of a standby are backed up"
+grep -q 'are not those of the server' "$tmp/out" || fail "$(cat "$tmp/out")"
+[ ! -e "$tmp/other" ] || fail "something is stored"
+ok "the files of another server of the same system"

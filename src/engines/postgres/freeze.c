@@ -8,7 +8,7 @@
  *	walk; capture of all files            in any order, while they change
  *	pg_control, last of them              until its CRC is right
  *	stop of the backup                    tells where the WAL ends
- *	list of tablespaces                   the same as at the beginning?
+ *	pg_control, list of tablespaces       are these the server's files, and all?
  *	capture of the WAL from start to stop each segment, present and whole
  *	disconnect                            the slot goes with it
  *	walk over the WAL                     each record proven; the blocks that
@@ -151,6 +151,29 @@ static int leave(struct freeze *freeze, struct still_error *err)
 	ended.label = NULL;
 	still_pg_ended_release(&ended);
 	return rc;
+}
+
+/* Is it the server's own pg_control that was captured? A standby, or an older copy
+ * of the data directory, is of the same system and may have all the WAL; whatever
+ * was changed before the start is missing from its files all the same. The server
+ * has written the checkpoint of the start there when it says that it began. */
+static int compare_control(const struct freeze *freeze, struct still_error *err)
+{
+	const struct still_pg_frozen *frozen = freeze->frozen;
+	const struct still_pg_control *control = &frozen->control;
+
+	if (control->system_identifier == frozen->facts.system_identifier &&
+	    control->state == STILL_PG_PRODUCTION &&
+	    control->check_point_lsn >= frozen->label.check_point_lsn)
+		return 0;
+	return still_error_set(err, STILL_ERR_INVALID, 0,
+	    "The server uses other files than those that are seen here, and "
+	    "these may be of a standby or a copy: run stillfs on the server's "
+	    "host, outside of any container.",
+	    "server of `%s`: the files in `%s` are not those of the server: "
+	    "its checkpoint at " STILL_PG_LSN " is not in pg_control",
+	    shown(freeze), freeze->instance->examined.pgdata,
+	    STILL_PG_LSN_ARGS(frozen->label.check_point_lsn));
 }
 
 static bool is_listed(const struct still_pg_facts *facts, uint32_t oid)
@@ -426,6 +449,8 @@ static int run(struct freeze *freeze, struct still_error *err)
 		rc = capture_files(freeze, err);
 	if (rc == 0)
 		rc = leave(freeze, err);
+	if (rc == 0)
+		rc = compare_control(freeze, err);
 	if (rc == 0)
 		rc = compare_tablespaces(freeze, err);
 	if (rc == 0)

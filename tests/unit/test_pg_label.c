@@ -99,6 +99,28 @@ static void variants(void **state)
 	free(text);
 }
 
+/* Timelines are numbered from 1. Found by tests/fuzz/pg_label.c. */
+static void no_timeline(void **state)
+{
+	static const char text[] =
+	    "START WAL LOCATION: A/2000028 (file 000000000000000A00000002)\n"
+	    "CHECKPOINT LOCATION: A/2000060\n"
+	    "BACKUP METHOD: streamed\n"
+	    "BACKUP FROM: primary\n"
+	    "START TIME: 2026-11-21 17:00:00 UTC\n"
+	    "LABEL: stillfs\n"
+	    "START TIMELINE: 0\n";
+	struct still_pg_label label;
+	struct still_error err = STILL_ERROR_INIT;
+
+	(void) state;
+	assert_int_equal(
+	    parse(text, strlen(text), &label, &err), STILL_ERR_CORRUPT);
+	assert_string_equal(still_error_msg(&err),
+	    "`backup_label`: there is no valid line `START TIMELINE`");
+	still_error_clear(&err);
+}
+
 /* What is changed, and the line that the message names. */
 static const struct {
 	const char *from, *to, *line;
@@ -199,6 +221,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(whole),
 	    cmocka_unit_test(variants),
+	    cmocka_unit_test(no_timeline),
 	    cmocka_unit_test(damaged),
 	    cmocka_unit_test(any_other_end),
 	    cmocka_unit_test(any_byte),

@@ -133,7 +133,8 @@ static bool timeline(struct cursor *c, struct still_pg_label *label)
 	uint32_t named = 0;
 
 	return take_number(c, 10, 10, &label->timeline) &&
-	    take_number(&name, 16, 8, &named) && named == label->timeline;
+	    take_number(&name, 16, 8, &named) && named == label->timeline &&
+	    named > 0;
 }
 
 static const struct {

@@ -18,7 +18,7 @@
  *    a backup that is built on another; it is of no use alone.)
  * 2. An LSN is two hexadecimal numbers of at most 8 digits.
  * 3. A segment's name is 24 digits; the first 8 are the timeline of the last
- *    line.
+ *    line, and are not all 0.
  *
  * What the server gave is served unchanged; this only reads it.
  *

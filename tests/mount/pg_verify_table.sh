@@ -280,10 +280,16 @@ row 'truncate -s 4096 data/global/pg_control; mend' \
 	"$(cluster '`global/pg_control`: has not 8192 bytes but 4096')"
 row 'flip data/global/pg_control 8000; mend' \
 	"$(cluster "$(unlike global/pg_control)")"
+unprotected='`global/pg_control`: names a checkpoint: without its backup_label this cluster would start and be wrong'
+row 'cp "$db/data/global/pg_control" data/global; mend' \
+	"$(cluster "$unprotected")"
+row 'cp "$db/data/global/pg_control" data/global; remanifest; mend' \
+	"$(cluster "$unprotected")"
+row 'mend_py control 32 8 12345; remanifest; mend' "$(cluster "$unprotected")"
 row 'mend_py control 0 8 77; remanifest; mend' \
 	"$(cluster "\`global/pg_control\`: its system identifier is 77, and backup.json says $sysid")"
 row 'mend_py control 0 8 77; mend_py describe "d[\"system_identifier\"] = \"77\""; remanifest; mend' \
-	"$(cluster "\`pg_wal/$first\`: page at ")*"
+	"$(cluster "\`pg_wal/")*"
 row 'mend_py control 252 4 0; remanifest; mend' \
 	"$(cluster '`global/pg_control`: has no data checksums, and backup.json says that it has')"
 row 'drop data/backup_label; mend' "$(cluster '`backup_label`: is missing')"
@@ -401,8 +407,7 @@ sound() {
 fresh
 sound 'flip "data/$t" $((covered * 8192 + 100)); remanifest; mend'
 # The manifest says nothing of this file (check.h).
-sound 'cp "$db/data/global/pg_control" data/global; mend'
-sound 'mend_py control 32 8 12345; mend'
+sound 'mend_py control 24 8 12345; mend'
 sound 'mend_py describe "del d[\"system_identifier\"], d[\"log\"][\"start_lsn\"]"; mend'
 sound 'touch -d 2001-01-01 data/PG_VERSION; chmod 777 data/base; mkdir data/base/77'
 

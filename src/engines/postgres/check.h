@@ -4,7 +4,9 @@
  * recover.
  *
  *  1. PG_VERSION names a version that we know, and global/pg_control is one of
- *     that version. It may be protected (control.h) or not.
+ *     that version. It is protected (control.h): somebody who put the server's own
+ *     in its place, and mended the sums, made a cluster that starts without its
+ *     backup_label, and is wrong then.
  *  2. backup_label is whole, and its segment is the one that its LSN lies in.
  *  3. backup_manifest is whole, and has the same range of WAL and the same
  *     cluster as the others. What backup.json says of these is the same, too,

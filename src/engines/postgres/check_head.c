@@ -103,6 +103,11 @@ static int look_at_control(
 		    "`global/pg_control`: is not of PostgreSQL %d, as "
 		    "PG_VERSION says",
 		    checking->version->major);
+	if (rc == 0 &&
+	    checking->control.check_point_lsn != STILL_PG_CONTROL_NOWHERE)
+		rc = still_error_set(err, STILL_ERR_CORRUPT, 0, NULL,
+		    "`global/pg_control`: names a checkpoint: without its "
+		    "backup_label this cluster would start and be wrong");
 	return rc;
 }
 

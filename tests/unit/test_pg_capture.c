@@ -701,6 +701,25 @@ static void writers_do_clones_no_harm(void **state)
 	captured_beside_writers(f);
 }
 
+/* The end of a log is elsewhere at each look, and none is that of a block. */
+static void a_moving_end_is_cloned(void **state)
+{
+	struct fixture *f = *state;
+
+	if (!f->clones)
+		skip();
+	f->request.way = STILL_PG_WAY_CLONE;
+	make_bytes(f, "log.txt", 0);
+	start(f, &f->writers[2], 2);
+	for (int round = 0; round < 300; round++) {
+		walk(f);
+		must_run(f);
+		for (size_t i = 0; i < f->captures.n; i++)
+			all_is_whole(f, &f->captures.files[i]);
+		still_pg_captures_release(&f->captures);
+	}
+}
+
 /* ---- what can go wrong --------------------------------------------------- */
 
 static void a_full_spool_is_told_before(void **state)
@@ -941,6 +960,7 @@ int main(void)
 	    TEST(writers_do_no_harm),
 	    TEST(writers_do_copies_no_harm),
 	    TEST(writers_do_clones_no_harm),
+	    TEST(a_moving_end_is_cloned),
 	    TEST(a_full_spool_is_told_before),
 	    TEST(a_spool_that_fills_up_is_told),
 	    TEST(progress_is_told),

@@ -121,8 +121,8 @@ struct cloning {
 	uint64_t size_bytes; /* of which so much is wanted */
 };
 
-/* The length of the next step: whole blocks, or to the end of the file as it is
- * now, which may be behind or before the one that is wanted. 0: it ends here. */
+/* The length of the next step: whole blocks, or, where the file as it is now ends
+ * within the last of them, up to there. 0: it ends here. */
 static int step_bytes(
     struct cloning *cloning, uint64_t done, uint64_t *ret_bytes)
 {
@@ -162,6 +162,30 @@ static int shorten(struct cloning *cloning)
 	return rc;
 }
 
+/* A step that ends within a block must end where the file does. That may be
+ * elsewhere by now, so the end was left to the kernel: how much came of it? What
+ * is behind the wanted end goes; `*step` is what is of use. */
+static int settle(struct cloning *cloning, uint64_t done, uint64_t *step)
+{
+	const struct still_pg_container *container = cloning->container;
+	uint64_t begin = cloning->dest_bytes + done;
+	uint64_t max = aligned(
+	    cloning->dest_bytes + cloning->size_bytes, container->block_bytes);
+	struct stat st;
+	int rc = still_sys_fstat(container->fd, &st);
+
+	if (rc < 0)
+		return rc;
+	if ((uint64_t) st.st_size > max &&
+	    ftruncate(container->fd, (off_t) max) != 0)
+		return -errno;
+	*step = (uint64_t) st.st_size > begin ? (uint64_t) st.st_size - begin
+					      : 0;
+	if (*step < cloning->size_bytes - done)
+		cloning->size_bytes = done + *step;
+	return 0;
+}
+
 static int clone_steps(struct cloning *cloning,
     const struct still_pg_capturing *how, uint64_t *done)
 {
@@ -178,7 +202,8 @@ static int clone_steps(struct cloning *cloning,
 
 		if (rc < 0 || step == 0)
 			return rc;
-		range.src_length = step;
+		if (step % cloning->container->block_bytes == 0)
+			range.src_length = step;
 		if (ioctl(cloning->container->fd, FICLONERANGE, &range) != 0) {
 			rc = -errno;
 			if (rc != -EINTR &&
@@ -188,6 +213,11 @@ static int clone_steps(struct cloning *cloning,
 			if (rc < 0)
 				return rc;
 			continue;
+		}
+		if (range.src_length == 0) {
+			rc = settle(cloning, *done, &step);
+			if (rc < 0)
+				return rc;
 		}
 		if (step > cloning->size_bytes - *done)
 			step = cloning->size_bytes - *done;

@@ -103,11 +103,15 @@ ok "negative control: what is not as it must be is told"
 
 bank_close "$c"
 
-# At rest, also from those who clean up: what is in it is what pg_basebackup has, but for what differs
-# between two backups. Junk that is in neither, too.
+# At rest, also from those who clean up: what is in it is what pg_basebackup has,
+# but for what differs between two backups. Junk that is in neither, too. By then
+# it was restored once, and is on a timeline with a history.
 cluster_stop "$c"
-cluster_conf "$c" "autovacuum = off"
+cluster_conf "$c" "autovacuum = off" "restore_command = 'false'"
+touch "$c/data/recovery.signal" && chown postgres: "$c/data/recovery.signal"
 cluster_start "$c"
+promoted() { [ "$(cluster_psql "$c" -c 'SELECT pg_is_in_recovery()')" = f ]; }
+wait_for 60 promoted || fail "not promoted"
 # Nor does whoever reads a catalogue tidy up a page of it.
 cluster_run "$c" vacuumdb -aqF || fail "vacuumdb"
 touch "$c/data/base/pgsql_tmp1" "$c/data/postgresql.auto.conf.tmp" \
@@ -133,6 +137,7 @@ list "$tmp/copies/idle/tablespaces/$oid" |
 	sed "s|^\(.\) |\1 pg_tblspc/$oid/|" >>"$tmp/ours"
 diff <(sort "$tmp/theirs") <(sort "$tmp/ours") || fail "not pg_basebackup's list"
 [ "$(wc -l <"$tmp/ours")" -gt 900 ] || fail "no list: $(wc -l <"$tmp/ours")"
+grep -qx 'f pg_wal/00000002.history' "$tmp/ours" || fail "no history"
 ok "the list of files is pg_basebackup's, all $(wc -l <"$tmp/ours") of them"
 
 # And of what has not changed between the two, so are the bytes.

@@ -6,9 +6,10 @@
  *	     backup_label                what the server gave at the stop
  *	     global/pg_control           protected (control.h)
  *	     pg_wal/SEGMENT              from the start to the stop, no others
- *	     pg_wal/archive_status/SEGMENT.done
- *	                                 so that the copy does not archive what
- *	                                 its source has archived
+ *	     pg_wal/archive_status/NAME.done
+ *	                                 of each segment and each history, so
+ *	                                 that the copy does not archive what its
+ *	                                 source has archived
  *	     pg_tblspc/OID               a link, ../../tablespaces/OID
  *	     backup_manifest             made when all else was read
  *	tablespaces/OID/PG_.../          those outside of the PGDATA
@@ -198,17 +199,41 @@ static int hand_links(struct handing *handing, struct still_error *err)
 	return rc;
 }
 
+/* Of the files in pg_wal only histories are in the list (walk.h). */
+static bool is_history(const struct still_pg_captured *file)
+{
+	return strncmp(file->entry->path, WAL_DIR "/", strlen(WAL_DIR "/")) ==
+	    0 &&
+	    S_ISREG(file->entry->st.st_mode);
+}
+
+/* An empty file for each, by which the archiver of the copy knows that it need
+ * not archive it, as pg_basebackup makes them. */
+static int hand_done_of(struct handing *handing,
+    const struct still_pg_captured *file, struct still_error *err)
+{
+	char *path;
+	int rc;
+
+	if (asprintf(&path, WAL_DIR "/archive_status/%s.done",
+		still_path_base(file->entry->path)) < 0)
+		return still_error_nomem(err);
+	rc = hand_text(handing, path, strdup(""), 0, err);
+	free(path);
+	return rc;
+}
+
 static int hand_done(struct handing *handing, struct still_error *err)
 {
 	const struct still_pg_frozen *frozen = handing->frozen;
-	char path[128];
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < frozen->wal.n; i++) {
-		snprintf(path, sizeof(path), WAL_DIR "/archive_status/%s.done",
-		    still_path_base(frozen->wal.files[i].entry->path));
-		rc = hand_text(handing, path, strdup(""), 0, err);
-	}
+	for (size_t i = 0; rc == 0 && i < frozen->wal.n; i++)
+		rc = hand_done_of(handing, &frozen->wal.files[i], err);
+	for (size_t i = 0; rc == 0 && i < frozen->files.n; i++)
+		if (is_history(&frozen->files.files[i]))
+			rc = hand_done_of(
+			    handing, &frozen->files.files[i], err);
 	return rc;
 }
 
@@ -341,12 +366,14 @@ int still_pg_hand_over(const struct still_pg_instance *instance,
 	struct still_pg_manifest_head head = head_of(frozen);
 	struct handing handing = {
 	    .instance = instance, .frozen = frozen, .builder = builder};
+	size_t n = frozen->files.n + 2 * frozen->wal.n + 3;
 	int rc;
 
 	/* They must stay where they are: label, control and manifest, and each
-	 * segment twice. */
-	frozen->objects = calloc(frozen->files.n + 2 * frozen->wal.n + 3,
-	    sizeof(frozen->objects[0]));
+	 * segment and history twice. */
+	for (size_t i = 0; i < frozen->files.n; i++)
+		n += is_history(&frozen->files.files[i]);
+	frozen->objects = calloc(n, sizeof(frozen->objects[0]));
 	if (!frozen->objects)
 		return still_error_nomem(err);
 	rc = still_pg_manifest_new(&head, NULL, NULL, &handing.manifest, err);

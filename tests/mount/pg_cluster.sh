@@ -112,6 +112,10 @@ touch "$c/data/recovery.signal" && chown postgres: "$c/data/recovery.signal"
 cluster_start "$c"
 promoted() { [ "$(cluster_psql "$c" -c 'SELECT pg_is_in_recovery()')" = f ]; }
 wait_for 60 promoted || fail "not promoted"
+# Names are bytes; in a database with no encoding they can be any.
+cluster_psql "$c" -c "CREATE DATABASE raw ENCODING SQL_ASCII TEMPLATE template0" &&
+	cluster_psql "$c" -d raw -c "$(printf 'CREATE DATABASE "caf\351"')" \
+		-c "$(printf 'CREATE DATABASE "a\nb\\"" %%"')" || fail "odd names"
 # Nor does whoever reads a catalogue tidy up a page of it.
 cluster_run "$c" vacuumdb -aqF || fail "vacuumdb"
 touch "$c/data/base/pgsql_tmp1" "$c/data/postgresql.auto.conf.tmp" \
@@ -139,6 +143,15 @@ diff <(sort "$tmp/theirs") <(sort "$tmp/ours") || fail "not pg_basebackup's list
 [ "$(wc -l <"$tmp/ours")" -gt 900 ] || fail "no list: $(wc -l <"$tmp/ours")"
 grep -qx 'f pg_wal/00000002.history' "$tmp/ours" || fail "no history"
 ok "the list of files is pg_basebackup's, all $(wc -l <"$tmp/ours") of them"
+python3 - "$tmp/copies/idle/backup.json" <<'END' || fail "backup.json"
+import json, sys
+d = json.load(open(sys.argv[1]))["databases"][0]
+assert sorted(d["databases"]) == ["a\nb\\\" %", "postgres", "raw", "template0",
+	"template1"], d
+assert d["encoded_databases"] == ["636166e9"], d
+assert d["log"]["timeline"] == 2, d
+END
+ok "names that are no text, and a second timeline"
 
 # And of what has not changed between the two, so are the bytes.
 (cd "$tmp/copies/idle/data" && find base global pg_xact -type f) >"$tmp/names"

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/path.h"
 #include "engines/postgres/instance.h"
 #include "engines/postgres/layout.h"
@@ -264,6 +265,33 @@ static json_t *lsn_json(uint64_t lsn)
 	return json_sprintf(STILL_PG_LSN, STILL_PG_LSN_ARGS(lsn));
 }
 
+/* The names of the databases, which are bytes: those that are no text stand in a
+ * list of their own. */
+static int set_names(json_t *object, const struct still_pg_facts *facts)
+{
+	static const char *const keys[] = {"databases", "encoded_databases"};
+	int rc = object ? json_object_set_new(object, keys[0], json_array())
+			: -1;
+
+	for (size_t i = 0; rc == 0 && i < facts->n_databases; i++) {
+		json_t *one = json_object();
+		int k = 0;
+
+		rc = one ? still_json_set_name(
+			       one, keys[0], facts->databases[i].name)
+			 : -1;
+		if (rc == 0 && !json_object_get(one, keys[0]))
+			k = 1;
+		if (rc == 0 && !json_object_get(object, keys[k]))
+			rc = json_object_set_new(object, keys[k], json_array());
+		if (rc == 0)
+			rc = json_array_append(json_object_get(object, keys[k]),
+			    json_object_get(one, keys[k]));
+		json_decref(one);
+	}
+	return rc;
+}
+
 static int describe(struct handing *handing, struct still_error *err)
 {
 	const struct still_pg_frozen *frozen = handing->frozen;
@@ -271,30 +299,21 @@ static int describe(struct handing *handing, struct still_error *err)
 	    "start_lsn", lsn_json(frozen->label.start_lsn), "stop_lsn",
 	    lsn_json(frozen->stop_lsn), "timeline",
 	    (json_int_t) frozen->label.timeline);
-	json_t *names = json_array();
-	int rc = names ? 0 : -1;
-
-	for (size_t i = 0; rc == 0 && i < frozen->facts.n_databases; i++)
-		rc = json_array_append_new(
-		    names, json_string(frozen->facts.databases[i].name));
-	if (rc < 0) {
-		json_decref(log);
-		json_decref(names);
-		return still_error_nomem(err);
-	}
 	/* A system identifier has 64 bits: as a number, programs would round
 	 * it. */
-	return still_builder_database(handing->builder,
-	    json_pack("{s:s, s:I, s:b, s:o, s:o, s:I, s:b, s:I, s:o}", "path",
-		"data", "size_bytes", (json_int_t) handing->bytes, "frozen", 1,
-		"log", log, "system_identifier",
-		json_sprintf("%" PRIu64, frozen->facts.system_identifier),
-		"page_size_bytes", (json_int_t) frozen->facts.block_bytes,
-		"data_checksums", (int) frozen->facts.data_checksums,
-		"wal_segment_bytes",
-		(json_int_t) frozen->facts.wal_segment_bytes, "databases",
-		names),
-	    err);
+	json_t *object = json_pack("{s:s, s:I, s:b, s:o, s:o, s:I, s:b, s:I}",
+	    "path", "data", "size_bytes", (json_int_t) handing->bytes, "frozen",
+	    1, "log", log, "system_identifier",
+	    json_sprintf("%" PRIu64, frozen->facts.system_identifier),
+	    "page_size_bytes", (json_int_t) frozen->facts.block_bytes,
+	    "data_checksums", (int) frozen->facts.data_checksums,
+	    "wal_segment_bytes", (json_int_t) frozen->facts.wal_segment_bytes);
+
+	if (set_names(object, &frozen->facts) != 0) {
+		json_decref(object);
+		return still_error_nomem(err);
+	}
+	return still_builder_database(handing->builder, object, err);
 }
 
 static void describe_cut(struct handing *handing)

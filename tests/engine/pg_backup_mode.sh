@@ -45,10 +45,25 @@ clean() {
 	ok "$1: nothing is left in the server"
 }
 
+# begun_at: the LSN of the start.
+begun_at() {
+	sed -nE 's|^begun ([0-9A-F]+)([0-9A-F]{8}) .*|\1/\2|p' "$out" | grep . ||
+		sed -nE 's|^begun ([0-9A-F]+) .*|0/\1|p' "$out"
+}
+# work: so much that the server has no use any more for its WAL from before.
+work() {
+	local i
+	for i in 1 2 3 4; do
+		sql "SELECT pg_switch_wal(); UPDATE t SET n = $i; CHECKPOINT" >/dev/null ||
+			fail work
+	done
+}
+
 cluster_new "$c"
 # Checksums have images written for hints, whatever full_page_writes says.
 cluster_server "$c" pg_checksums --disable >"$out" 2>&1 || fail "$(cat "$out")"
-cluster_conf "$c" 'full_page_writes = off' 'autovacuum = off'
+cluster_conf "$c" 'full_page_writes = off' 'autovacuum = off' \
+	'min_wal_size = 32MB' 'max_wal_size = 32MB'
 cluster_start "$c"
 sql 'CREATE TABLE t AS SELECT i, 0 AS n FROM generate_series(1, 1000) AS i;
 	CHECKPOINT' || fail table
@@ -59,6 +74,15 @@ begin
 	(restart_lsn IS NOT NULL) FROM pg_replication_slots")" = \
 	"physical true true true" ] || fail "the slot: $(sql \
 	'SELECT * FROM pg_replication_slots')"
+# It was there before the start: one that is made behind the start's checkpoint
+# holds the WAL from that on.
+[ "$(sql "SELECT restart_lsn < '$(begun_at)' FROM pg_replication_slots")" = t ] ||
+	fail "a slot of $(sql 'SELECT restart_lsn FROM pg_replication_slots')," \
+		"behind the start at $(begun_at)"
+# The server would have removed the first segment by now.
+first=$c/data/pg_wal/$(sql "SELECT pg_walfile_name('$(begun_at)')")
+work
+[ -e "$first" ] || fail "$first is gone before the stop"
 sql 'UPDATE t SET n = 1' || fail update
 echo '?' >&9
 wait_for 10 grep -q '^alive' "$out" || fail "alive: $(cat "$out")"
@@ -88,6 +112,9 @@ sql 'UPDATE t SET n = 2' || fail update
 n=$(images "$from" "$(sql 'SELECT pg_current_wal_lsn()')")
 [ "$n" = 0 ] || fail "$n images without backup mode: the test proves nothing"
 ok "and none without it"
+work
+[ ! -e "$first" ] || fail "$first is there all the same: the test proves nothing"
+ok "the slot holds the WAL, from before the start on"
 
 begin
 kill -9 "$holder"
@@ -161,6 +188,22 @@ kill -CONT "$checkpointer"
 [ "$status" = 1 ] || fail "status $status: $(cat "$out")"
 says 'error cancelled'
 clean "cancelled while it waited for the checkpoint"
+
+# An archive that takes nothing.
+cluster_conf "$c" 'archive_mode = on' "archive_command = 'false'"
+cluster_stop "$c"
+cluster_start "$c"
+failing() { [ "$(sql 'SELECT failed_count > 0 FROM pg_stat_archiver')" = t ]; }
+begin
+sql 'SELECT pg_switch_wal()' >/dev/null
+wait_for 30 failing || fail "the archive takes it: the test proves nothing"
+echo >&9
+exec 9>&-
+ended() { ! kill -0 "$holder" 2>/dev/null; }
+wait_for 30 ended || fail "the stop waits for the archive"
+wait "$holder" || fail "$(cat "$out")"
+says 'LABEL: stillfs'
+clean "an archive that is broken"
 
 # The same number in two containers. There no number of ours means the server.
 source="host=$c/sock user=postgres"

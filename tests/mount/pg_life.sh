@@ -119,14 +119,33 @@ hold
 grep -q '^state:     preparing' "$mnt/status" || fail "$(cat "$mnt/status")"
 grep -q '"state": "preparing"' "$mnt/status.json" || fail "status.json"
 ls "$mnt/backup" >"$tmp/ls.out" 2>&1 &
+# What the server writes into pg_control now is in it, because that comes last.
+sql CHECKPOINT || fail checkpoint
 release 0
 wait $! || fail "who waited: $(cat "$tmp/ls.out")"
 grep -q '^data$' "$tmp/ls.out" || fail "$(cat "$tmp/ls.out")"
 grep -qE '"capture_bytes": [1-9][0-9]{6}' "$mnt/status.json" || fail "captured"
+redo_of() {
+	"$pg_bin/pg_controldata" "$1" | sed -n "s/^Latest checkpoint's REDO .*: *//p"
+}
+[ -n "$(redo_of "$c/data")" ] || fail "pg_controldata"
+[ "$(redo_of "$mnt/backup/data")" = "$(redo_of "$c/data")" ] ||
+	fail "pg_control is not the last: $(redo_of "$mnt/backup/data")"
 ctl 0 abort "$mnt"
 recorded 'ABORTED(by caller)'
 clean "a freeze that waits for its spool"
-ok "a freeze that waits, and those who wait for it"
+ok "a freeze that waits, and those who wait for it; pg_control comes last"
+
+# One whose CRC stays wrong is not taken.
+hold
+cp "$c/data/global/pg_control" "$tmp/pg_control"
+printf x | dd of="$c/data/global/pg_control" bs=1 seek=100 conv=notrunc status=none
+release 5
+dd if="$tmp/pg_control" of="$c/data/global/pg_control" conv=notrunc status=none
+recorded 'ABORTED(not frozen)'
+tells 'global/pg_control'
+good "a pg_control that was spoilt"
+ok "a pg_control that is not whole fails the freeze"
 
 for mode in fast immediate; do
 	hold

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # The lines of doc/postgres.md that make a cluster of a set again, without
-# stillfs.
+# stillfs; and stillctl, which does the same.
 . "$(dirname "$0")/../lib/mount.sh"
 . "$(dirname "$0")/../lib/cluster.sh"
 
@@ -42,3 +42,28 @@ got=$(PGPORT=5499 psql -XAtq -h "$cluster/sock" -p 5499 -U postgres \
 runuser -u postgres -- "$pg_bin/pg_ctl" -s -w -D "$tmp/live/data" stop \
 	-m immediate </dev/null
 ok "restored by the lines of the page"
+
+# What stillctl makes of it starts as well, beside the live cluster and the other.
+ctl 0 verify "$tmp/set"
+ctl 0 restore --create "$tmp/set" "$tmp/again"
+oid=$(ls "$tmp/set/tablespaces")
+[ "$(readlink "$tmp/again/data/pg_tblspc/$oid")" = "../../tablespaces/$oid" ] ||
+	fail "the link leads to $(readlink "$tmp/again/data/pg_tblspc/$oid")"
+[ "$(stat -c '%U %a' "$tmp/again/data")" = 'postgres 700' ] ||
+	fail "$(stat "$tmp/again/data")"
+mkdir "$tmp/again/sock" && chown postgres "$tmp/again/sock"
+cluster_start "$tmp/again" -k "$tmp/again/sock"
+[ "$(cluster_psql "$tmp/again" -c 'SELECT count(*) FROM t')" = 1000 ] ||
+	fail "rows"
+cluster_stop "$tmp/again"
+ok "restored by stillctl"
+
+# Without tablespaces the place is the data directory itself.
+cluster_psql "$cluster" -c 'DROP TABLESPACE space' -c 'CREATE TABLE u AS SELECT 1 AS i'
+ctl 0 backup --create --state "$state" "$cluster/data" "$tmp/stored"
+mkdir "$tmp/plain" "$tmp/plain/sock" && chown postgres: "$tmp/plain" "$tmp/plain/sock"
+ctl 0 restore --create "$tmp/stored" "$tmp/plain/data"
+cluster_start "$tmp/plain" -k "$tmp/plain/sock"
+[ "$(cluster_psql "$tmp/plain" -c 'SELECT i FROM u')" = 1 ] || fail "rows"
+cluster_stop "$tmp/plain"
+ok "without tablespaces: the place is the data directory"

@@ -317,6 +317,43 @@ static void copies_can_be_forced(void **state)
 	    atomic_load(&f->spool.used_bytes));
 }
 
+static bool note_step(void *arg, uint64_t bytes)
+{
+	uint64_t *most = arg;
+
+	if (bytes > *most)
+		*most = bytes;
+	return true;
+}
+
+/* A writer of the file waits while a step is made. */
+static void a_clone_is_made_in_steps(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t most = 0;
+	struct still_pg_capturing how = {.tick = note_step, .arg = &most};
+	struct still_pg_container *container;
+	struct still_pg_extent extent;
+	size_t size = 3 * STILL_PG_CLONE_STEP_BYTES + 12345;
+	int from;
+	int to;
+
+	if (!f->clones)
+		skip();
+	make_bytes(f, "base/5/16384", size);
+	from = open(
+	    scratch_path(f->data, "base/5/16384"), O_RDONLY | O_CLOEXEC);
+	to = open(f->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	assert_true(from >= 0 && to >= 0);
+	assert_int_equal(still_pg_container_new(to, true, &container), 0);
+	assert_int_equal(
+	    still_pg_container_clone(container, from, size, &how, &extent), 0);
+	assert_int_equal(extent.size_bytes, size);
+	assert_int_equal(most, STILL_PG_CLONE_STEP_BYTES);
+	still_pg_container_free(container);
+	close(from);
+}
+
 /* There must be room for copies that nobody will read, and no bytes. */
 static void a_trial_copies_nothing(void **state)
 {
@@ -949,6 +986,7 @@ int main(void)
 	    TEST(files_are_captured),
 	    TEST(copies_can_be_forced),
 	    TEST(a_trial_copies_nothing),
+	    TEST(a_clone_is_made_in_steps),
 	    TEST(clones_can_be_forced),
 	    TEST(clones_need_no_spool),
 	    TEST(what_vanished_is_left_out),

@@ -38,6 +38,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/ahead.h"
 #include "engines/sqlite/pin.h"
 #include "engines/sqlite/private.h"
 #include "engines/sqlite/saved.h"
@@ -59,6 +60,7 @@ struct sqlite_image {
 	struct sqlite_private private; /* rollback journal */
 	struct sqlite_walmap map;
 	struct sqlite_saved saved; /* what need not be where it was any more */
+	struct still_ahead ahead;  /* of the database file */
 	atomic_bool flat;     /* of what is not saved, no page needs the log */
 	pthread_rwlock_t use; /* read: from the look where a page is
 					until it is read */

@@ -282,6 +282,8 @@ static int read_run(struct sqlite_image *image, enum place place,
 	case IN_LOG:
 		return read_logged(image, entry, from, data, len, err);
 	default:
+		still_ahead_of(&image->ahead, sqlite_file_fd(image->pin.db),
+		    off_bytes, len);
 		return read_file(image, off_bytes, data, len, err);
 	}
 }

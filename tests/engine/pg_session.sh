@@ -121,6 +121,25 @@ says 'session open'
 	AND application_name = 'stillfs'")" = 0 ] || fail "it goes on"
 ok "limit and flag end a statement in the server too"
 
+# A postmaster that takes cancel requests and does not answer them.
+postmaster=$(head -n 1 "$c/data/postmaster.pid")
+timeout 60 "$PGASK" query "$c/data" 0 4000 'SELECT pg_sleep(600)' >"$out" 2>&1 &
+asking=$!
+asleep() {
+	[ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'
+		AND application_name = 'stillfs'")" = "$1" ]
+}
+wait_for 3 asleep 1 || fail "nobody asks"
+kill -STOP "$postmaster"
+wait "$asking"
+status=$?
+kill -CONT "$postmaster"
+[ "$status" = 1 ] || fail "status $status: $(cat "$out")"
+says 'error cancelled'
+says 'session gone'
+wait_for 20 asleep 0 || fail "it goes on"
+ok "a cancel request that is not answered holds nobody up"
+
 # The role's own settings do not matter.
 sql "ALTER ROLE postgres SET statement_timeout = '100ms';
 	ALTER ROLE postgres SET client_min_messages = 'debug5';

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "engines/postgres/cancel.h"
 #include "engines/postgres/refusal.h"
 
 #define LOOK_MS 50
@@ -221,25 +222,35 @@ static int pump(struct still_pg_session *session, int64_t end_ns, bool heed,
 	return 1;
 }
 
+/* True: there is nothing left of the statement. */
+static bool drain(struct still_pg_session *session, int64_t end_ns)
+{
+	enum wake wake;
+
+	while (pump(session, end_ns, false, &wake)) {
+		PGresult *result = PQgetResult(session->pg);
+
+		if (!result)
+			return true;
+		PQclear(result);
+		if (PQstatus(session->pg) == CONNECTION_BAD)
+			break;
+	}
+	return false;
+}
+
 /* The statement ends, or the connection does. */
 static void give_up(struct still_pg_session *session)
 {
 	int64_t end_ns = still_sys_monotonic_ns() + OBEY_NS;
-	PGcancel *cancel = PQgetCancel(session->pg);
-	char text[256];
-	enum wake wake;
-	bool sent;
+	struct still_pg_cancel cancel;
+	bool drained;
 
-	sent = cancel && PQcancel(cancel, text, sizeof(text));
-	PQfreeCancel(cancel);
-	while (sent && pump(session, end_ns, false, &wake)) {
-		PGresult *result = PQgetResult(session->pg);
-
-		if (!result)
-			return;
-		PQclear(result);
-	}
 	session->gone = true;
+	if (!still_pg_cancel_send(session->pg, &cancel))
+		return;
+	drained = drain(session, end_ns);
+	session->gone = !still_pg_cancel_end(&cancel, end_ns) || !drained;
 }
 
 static int say_refused(struct still_pg_session *session, const char *doing,

@@ -5,8 +5,8 @@
  *
  * libpq is used in its non-blocking form: this side waits in poll(2), at most
  * until the limit of the call, and looks at the cancel flag twenty times a
- * second. A statement that is given up is cancelled in the server (a cancel
- * request of libpq), and the connection is closed if the server does not obey.
+ * second. A statement that is given up is cancelled in the server (cancel.h), and
+ * the connection is closed if the server does not obey within 5 s.
  * What may block for longer than the limit is the resolver, for a host that is
  * given by a name.
  *

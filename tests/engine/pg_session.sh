@@ -140,6 +140,11 @@ says 'session gone'
 wait_for 20 asleep 0 || fail "it goes on"
 ok "a cancel request that is not answered holds nobody up"
 
+# A server that wants another talk than ours: libpq says so again and again.
+ask 1 query "$c/data" 0 0 'COPY (SELECT 1) TO STDOUT'
+says 'session gone'
+ok "an answer that is none ends the session"
+
 # The role's own settings do not matter.
 sql "ALTER ROLE postgres SET statement_timeout = '100ms';
 	ALTER ROLE postgres SET client_min_messages = 'debug5';

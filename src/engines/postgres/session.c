@@ -298,7 +298,8 @@ static int collect(struct still_pg_session *session, const char *doing,
 			rc = say_refused(session, doing, result, err);
 		PQclear(kept);
 		kept = result;
-		if (PQstatus(session->pg) == CONNECTION_BAD)
+		/* Of a COPY there would be results without end. */
+		if (session->gone || PQstatus(session->pg) == CONNECTION_BAD)
 			break;
 	}
 	if (rc == 0 && (!kept || PQstatus(session->pg) == CONNECTION_BAD))

@@ -148,6 +148,49 @@ rm "$tmp/xfs/db/data/pg_wal"
 mkdir "$tmp/xfs/db/data/pg_wal"
 ok "each file system has its own way"
 
+# What can be had is told before anything is captured: of all file systems, and
+# of the WAL, of which a capture hears last.
+# foresee STATUS SPOOL WAY DATA SAYS
+foresee() {
+	"$CAPTURE" foresee "$3" "$2" "$4" PG_15_202209061 >"$tmp/out" 2>&1
+	[ $? = "$1" ] && grep -q "$5" "$tmp/out" || fail "$3 of $4: $(cat "$tmp/out")"
+	[ -z "$(ls -A "$2")" ] || fail "something is in $2"
+}
+data=$tmp/xfs/db/data
+truncate -s 16M "$data/pg_wal/00000002000000000000000"{4,5}
+cluster "$tmp/ext4/db/data"
+mkdir -m 700 "$tmp/none"
+mount -t tmpfs -o size=20M,mode=700 none "$tmp/none" || fail "tmpfs"
+foresee 0 "$tmp/none" clone "$data" 'it can be had'
+foresee 2 "$tmp/none" clone "$tmp/ext4/db/data" \
+	'^error unsupported: `PG_VERSION`: cannot be cloned: its file system'
+foresee 0 "$tmp/ext4/spool" auto "$tmp/ext4/db/data" 'it can be had'
+foresee 2 "$tmp/none" auto "$tmp/ext4/db/data" '^error no-space: spool'
+rm -r "$tmp/ext4/wal/pg_wal"
+mv "$data/pg_wal" "$tmp/ext4/wal/pg_wal"
+ln -s "$tmp/ext4/wal/pg_wal" "$data/pg_wal"
+foresee 2 "$tmp/ext4/spool" clone "$data" \
+	"^error unsupported: .*pg_wal/00000002.*: cannot be cloned"
+foresee 0 "$tmp/ext4/spool" auto "$data" 'it can be had'
+# Two segments, where one would have room.
+foresee 2 "$tmp/none" auto "$data" \
+	'^error no-space: spool .* takes 33554432 bytes'
+rm "$data/pg_wal"
+mv "$tmp/ext4/wal/pg_wal" "$data/pg_wal"
+rm "$data/pg_wal/"*
+umount "$tmp/none"
+# Of a clone, what is written down of it.
+for i in $(seq 6000); do echo x >"$data/base/5/$i" || fail "full"; done
+head -c 2G /dev/zero >"$tmp/xfs/full" 2>/dev/null
+foresee 2 "$tmp/ext4/spool" clone "$data" '^error no-space: '
+truncate -s -3M "$tmp/xfs/full"
+foresee 2 "$tmp/ext4/spool" clone "$data" \
+	"^error no-space: directory \`$tmp/xfs/db\`: clones of .* beside what they share"
+rm "$tmp/xfs/full"
+foresee 0 "$tmp/ext4/spool" clone "$data" 'it can be had'
+rm "$data/base/5/"{1..6000}
+ok "what cannot be had is told first"
+
 # btrfs: files that are not copied on write share blocks with their like, and
 # subvolumes with each other.
 mkdir "$tmp/btrfs/half"
@@ -210,4 +253,4 @@ for pair in ext4:copy xfs:clone btrfs:clone; do
 done
 [ -z "$(ls -A "$tmp/ext4/spool")" ] || fail "a name in the spool"
 ok "a kill leaves nothing behind"
-echo "1..11"
+echo "1..12"

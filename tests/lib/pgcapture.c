@@ -4,6 +4,8 @@
  *
  *	pgcapture list DATA VERSION-DIR [OID=LOCATION...]
  *		a line for each: "d PATH", "f PATH" or "r PATH" (a relation)
+ *	pgcapture foresee WAY SPOOL DATA VERSION-DIR [OID=LOCATION...]
+ *		whether it could be captured; segments of the WAL have 16 MiB
  *	pgcapture WAY SPOOL OUT DATA VERSION-DIR [OID=LOCATION...]
  *		WAY is auto, clone or copy. Says how it went; then, for OUT "-",
  *		waits for the end of its input; else writes all to the directory
@@ -23,6 +25,7 @@
 #include "base/sys.h"
 #include "core/spool.h"
 #include "engines/postgres/capture.h"
+#include "engines/postgres/prospect.h"
 
 static struct still_error err;
 
@@ -43,9 +46,9 @@ static void warn(
 	fprintf(stderr, "%s %s: %s\n", event, object, text);
 }
 
-static void walk(char **argv, struct still_pg_walk *ret)
+static struct still_pg_walk_request walk_request(char **argv)
 {
-	struct still_pg_tablespace spaces[16];
+	static struct still_pg_tablespace spaces[16];
 	struct still_pg_walk_request request = {
 	    .data_dir = argv[0],
 	    .version_dir = argv[1],
@@ -61,6 +64,13 @@ static void walk(char **argv, struct still_pg_walk *ret)
 		space->oid = (uint32_t) strtoul(*argv, &end, 10);
 		space->location = *end == '=' ? end + 1 : "";
 	}
+	return request;
+}
+
+static void walk(char **argv, struct still_pg_walk *ret)
+{
+	const struct still_pg_walk_request request = walk_request(argv);
+
 	check(still_pg_walk_run(&request, ret, &err));
 }
 
@@ -176,8 +186,24 @@ static int capture(char **argv)
 	return 0;
 }
 
+static int foresee(char **argv)
+{
+	const struct still_pg_walk_request request = walk_request(argv + 2);
+	struct still_pg_capture_request how = {.way = way_of(argv[0])};
+	struct still_spool_dir spool;
+
+	check(still_spool_init(&spool, argv[1], &err));
+	how.spool = still_spool_of(&spool);
+	check(still_pg_prospect(&request, &how, 16 << 20, &err));
+	puts("it can be had");
+	still_spool_release(&spool);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc >= 6 && strcmp(argv[1], "foresee") == 0)
+		return foresee(argv + 2);
 	if (argc >= 4 && strcmp(argv[1], "list") == 0)
 		return list(argv + 2);
 	if (argc >= 6)

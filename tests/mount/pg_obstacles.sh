@@ -60,9 +60,20 @@ assert o["ok"] and o["freeze"] == "copy" and o["copy_bytes"] > 20 << 20, o
 assert [f["level"] for f in o["findings"]][:1] == ["info"], o
 assert o["databases"][0]["path"] == "data", o
 END
+# What cannot be had is known before the server begins a backup for it, which
+# would be a checkpoint.
+cluster_psql "$c" -c "ALTER SYSTEM SET log_statement = 'all'" || fail "setting"
+cluster_reload "$c"
+began() { grep -c 'SELECT pg_backup_start' "$c/log"; }
+wait_for 10 eval '[ "$(cluster_psql "$c" -c "SHOW log_statement")" = all ]' ||
+	fail "it does not log"
+check 0 "$c/data" --freeze copy
+begun=$(began)
+[ "$begun" -gt 0 ] || fail "the log does not tell of backups"
 check 1 "$c/data" --spool-max 1M
 counts 1 0
 ctl_says 'spool'
+[ "$(began)" = "$begun" ] || fail "there is no room, and a backup was begun"
 [ -z "$(ls -A "$tmp/spool")" ] || fail "something is in the spool"
 # An ext4 or tmpfs shares no blocks; where this is an XFS or btrfs, it does.
 if cp --reflink=always "$c/log" "$tmp/clone" 2>"$tmp/out"; then
@@ -72,6 +83,7 @@ else
 	check 1 "$c/data" --freeze=clone
 	counts 1 0
 	ctl_says 'cannot be cloned'
+	[ "$(began)" = "$begun" ] || fail "a backup was begun for nothing"
 fi
 ctl 2 check --freeze=fast "$c/data"
 ctl 2 backup --freeze=fast "$c/data" "$tmp/dest"

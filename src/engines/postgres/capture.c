@@ -104,6 +104,7 @@ int still_pg_capture_run(struct still_pg_capture *capture,
 {
 	struct still_pg_run *run = &capture->run;
 	struct still_pg_captures captures;
+	uint64_t bytes = 0;
 	int rc;
 
 	*run = (struct still_pg_run){.list = list, .all = all};
@@ -113,7 +114,9 @@ int still_pg_capture_run(struct still_pg_capture *capture,
 	atomic_store(&capture->stop, false);
 	still_error_clear(&capture->err);
 	capture->rc = 0;
-	rc = still_pg_room_ask(capture, list, err);
+	rc = still_pg_room_count(capture, list, &bytes, err);
+	if (rc == 0)
+		rc = still_pg_room_ask(capture, bytes, err);
 	if (rc == 0) {
 		run_threads(capture);
 		rc = result(capture, err);
@@ -129,6 +132,21 @@ int still_pg_capture_run(struct still_pg_capture *capture,
 		    capture->request.arg, list->bytes, list->bytes);
 	*ret = captures;
 	return 0;
+}
+
+int still_pg_capture_foresee(struct still_pg_capture *capture,
+    const struct still_pg_list *list, const struct still_pg_list *wal,
+    struct still_error *err)
+{
+	uint64_t bytes = 0;
+	int rc = still_pg_room_count(capture, list, &bytes, err);
+
+	if (rc == 0)
+		rc = still_pg_room_count(capture, wal, &bytes, err);
+	if (rc == 0)
+		rc = still_pg_room_ask(capture, bytes, err);
+	still_pg_room_give(capture);
+	return rc == 0 ? result(capture, err) : rc;
 }
 
 void still_pg_captures_release(struct still_pg_captures *captures)

@@ -75,6 +75,16 @@ int still_pg_capture_new(const struct still_pg_capture_request *request,
     struct still_pg_capture **ret, struct still_error *err);
 
 /*
+ * Can the files of `list`, and then those of `wal`, be captured? Clones are tried
+ * where they are wanted, and for all copies the room is asked for and given back,
+ * and so is what clones take beside the blocks that they share. Nothing is
+ * captured. NOSPACE, UNSUPPORTED, CANCELLED, IO, NOMEM. Blocks on the disk.
+ */
+int still_pg_capture_foresee(struct still_pg_capture *capture,
+    const struct still_pg_list *list, const struct still_pg_list *wal,
+    struct still_error *err);
+
+/*
  * Capture all files of `list`; `all`: none may be missing. May be called for
  * several lists, one after the other. NOSPACE, UNSUPPORTED (clones cannot be
  * had), ACCESS, NOTFOUND, CANCELLED, IO, NOMEM; what was captured by this call

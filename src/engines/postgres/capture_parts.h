@@ -62,9 +62,14 @@ int still_pg_capture_file(struct still_pg_worker *worker,
     const struct still_pg_entry *entry, struct still_pg_captured *file,
     struct still_error *err);
 
-/* Room for all copies of a list, before the first. One thread. */
-int still_pg_room_ask(struct still_pg_capture *capture,
-    const struct still_pg_list *list, struct still_error *err);
+/* Add up what the copies of a list take. Where its files are cloned, there is
+ * room for that on their disk, or it is NOSPACE. One thread. */
+int still_pg_room_count(struct still_pg_capture *capture,
+    const struct still_pg_list *list, uint64_t *bytes, struct still_error *err);
+
+/* Room for so many bytes of copies, before the first. One thread. */
+int still_pg_room_ask(
+    struct still_pg_capture *capture, uint64_t bytes, struct still_error *err);
 
 /* `bytes` are about to be written, or were not after all. Any thread. */
 int still_pg_room_use(

@@ -63,11 +63,15 @@ void still_pg_room_give(struct still_pg_capture *capture)
 
 /* ---- before the first file ----------------------------------------------- */
 
+/* What a file system writes down of each step of a clone: XFS some 100 bytes in
+ * three trees, btrfs some 300, in blocks that may be half empty. */
+#define CLONE_NOTE_BYTES 1024
+
 struct device {
 	dev_t dev;
-	bool known;
-	bool clones;
-	uint64_t bytes; /* of copies, each as much as its blocks */
+	const struct still_pg_disk *disk; /* NULL: not known */
+	uint64_t bytes;      /* of copies, each as much as its blocks */
+	uint64_t note_bytes; /* of clones */
 };
 
 static struct device *device_of(struct device **devices, size_t *n, dev_t dev)
@@ -108,22 +112,26 @@ static int ask(struct still_pg_capture *capture,
 	else if (st.st_size > 0 && st.st_dev == device->dev)
 		rc = still_pg_disks_find(
 		    &capture->disks, fd, &st, name, &disk, err);
-	if (disk) {
-		device->known = true;
-		device->clones = disk->clones;
-	}
+	if (disk)
+		device->disk = disk;
 	close(fd);
 	free(name);
 	return rc;
 }
 
-/* The room for what will be copied. */
-int still_pg_room_ask(struct still_pg_capture *capture,
-    const struct still_pg_list *list, struct still_error *err)
+static void add_file(struct device *device, uint64_t size)
 {
-	struct device *devices = NULL;
-	size_t n_devices = 0;
-	uint64_t bytes = 0;
+	device->bytes += (size + STILL_PG_COPY_ALIGN_BYTES - 1) /
+	    STILL_PG_COPY_ALIGN_BYTES * STILL_PG_COPY_ALIGN_BYTES;
+	device->note_bytes += (size / STILL_PG_CLONE_STEP_BYTES + 1) *
+	    CLONE_NOTE_BYTES;
+}
+
+/* What each file system of the list's files holds of them. */
+static int add_files(struct still_pg_capture *capture,
+    const struct still_pg_list *list, struct device **devices,
+    size_t *n_devices, struct still_error *err)
+{
 	int rc = 0;
 
 	for (size_t i = 0;
@@ -135,23 +143,37 @@ int still_pg_room_ask(struct still_pg_capture *capture,
 
 		if (!S_ISREG(entry->st.st_mode) || size == 0)
 			continue;
-		device = device_of(&devices, &n_devices, entry->st.st_dev);
+		device = device_of(devices, n_devices, entry->st.st_dev);
 		if (!device)
-			rc = still_error_nomem(err);
-		else if (!device->known)
+			return still_error_nomem(err);
+		if (!device->disk)
 			rc = ask(capture, entry, device, err);
-		if (rc == 0)
-			device->bytes +=
-			    (size + STILL_PG_COPY_ALIGN_BYTES - 1) /
-			    STILL_PG_COPY_ALIGN_BYTES *
-			    STILL_PG_COPY_ALIGN_BYTES;
+		add_file(device, size);
 	}
-	for (size_t i = 0; i < n_devices; i++)
-		if (!devices[i].clones)
-			bytes += devices[i].bytes;
-	free(devices);
-	if (rc == 0 && bytes > capture->left_bytes)
-		rc = still_pg_room_take(
-		    capture, bytes - capture->left_bytes, err);
 	return rc;
+}
+
+int still_pg_room_count(struct still_pg_capture *capture,
+    const struct still_pg_list *list, uint64_t *bytes, struct still_error *err)
+{
+	struct device *devices = NULL;
+	size_t n = 0;
+	int rc = add_files(capture, list, &devices, &n, err);
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (devices[i].disk && devices[i].disk->clones)
+			rc = still_pg_disks_have(&capture->disks,
+			    devices[i].disk, devices[i].note_bytes, err);
+		else
+			*bytes += devices[i].bytes;
+	free(devices);
+	return rc;
+}
+
+int still_pg_room_ask(
+    struct still_pg_capture *capture, uint64_t bytes, struct still_error *err)
+{
+	if (bytes <= capture->left_bytes)
+		return 0;
+	return still_pg_room_take(capture, bytes - capture->left_bytes, err);
 }

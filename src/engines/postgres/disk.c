@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -261,9 +263,14 @@ static char *reason_of(const struct trial *trial)
 static int refuse(
     const char *name, const struct trial *trial, struct still_error *err)
 {
-	char *reason = reason_of(trial);
+	char *reason;
 	int rc;
 
+	if (trial->worst == ENOSPC || trial->worst == EDQUOT)
+		return still_error_sys(err, trial->worst,
+		    "Make room on its file system.", "`%s`: cannot be cloned",
+		    name);
+	reason = reason_of(trial);
 	if (!reason)
 		return still_error_nomem(err);
 	rc = still_error_set(err, STILL_ERR_UNSUPPORTED, trial->worst,
@@ -401,6 +408,33 @@ int still_pg_disks_open(struct still_pg_disks *disks,
 	close(fd);
 	return still_error_sys(
 	    err, -rc, NULL, "private copy of `%s`", what(disks));
+}
+
+int still_pg_disks_have(struct still_pg_disks *disks,
+    const struct still_pg_disk *disk, uint64_t bytes, struct still_error *err)
+{
+	const struct still_spool *spool = &disks->spool;
+	struct statvfs vfs;
+	uint64_t free_bytes;
+	int rc;
+
+	if (disk->in_spool) {
+		rc = spool->take(spool->arg, what(disks), bytes, err);
+		if (rc == 0)
+			spool->give(spool->arg, bytes);
+		return rc;
+	}
+	/* What cannot be asked is told by the first clone. */
+	if (statvfs(disk->dir, &vfs) != 0)
+		return 0;
+	free_bytes = (uint64_t) vfs.f_bavail * vfs.f_frsize;
+	if (free_bytes >= bytes)
+		return 0;
+	return still_error_set(err, STILL_ERR_NOSPACE, 0,
+	    "Make room on its file system.",
+	    "directory `%s`: clones of `%s` take %" PRIu64
+	    " bytes beside what they share, and %" PRIu64 " are free",
+	    disk->dir, what(disks), bytes, free_bytes);
 }
 
 void still_pg_disks_tell(struct still_pg_disks *disks, bool *ret_clones,

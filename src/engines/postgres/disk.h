@@ -66,8 +66,8 @@ void still_pg_disks_release(struct still_pg_disks *disks);
 /*
  * That of the open file `fd`, which has `st` and a byte at least; `name` is what
  * messages call it. Borrowed. `*ret` is NULL where this file tells nothing,
- * since it changed under our hands. UNSUPPORTED (clones cannot be had), NOMEM,
- * IO.
+ * since it changed under our hands. UNSUPPORTED (clones cannot be had),
+ * NOSPACE, NOMEM, IO.
  */
 int still_pg_disks_find(struct still_pg_disks *disks, int fd,
     const struct stat *st, const char *name, const struct still_pg_disk **ret,
@@ -77,6 +77,11 @@ int still_pg_disks_find(struct still_pg_disks *disks, int fd,
 int still_pg_disks_open(struct still_pg_disks *disks,
     const struct still_pg_disk *disk, struct still_pg_container **ret,
     struct still_error *err);
+
+/* Has the disk, whose files are cloned, room for so many bytes where its
+ * containers lie? They are not taken. NOSPACE, NOMEM. */
+int still_pg_disks_have(struct still_pg_disks *disks,
+    const struct still_pg_disk *disk, uint64_t bytes, struct still_error *err);
 
 /* What was used so far: some clone, some do not. `*ret_reason` (may be NULL) is
  * why the first of these does not, or NULL; borrowed. */

@@ -4,6 +4,7 @@
  * depends:
  *
  *	connect, look at the server again     it may be another one by now
+ *	look whether it can be captured       prospect.h; nothing began yet
  *	slot, start of the backup             backup_mode.h
  *	walk; capture of all files            in any order, while they change
  *	pg_control, last of them              until its CRC is right
@@ -30,6 +31,7 @@
 #include "engines/postgres/findings.h"
 #include "engines/postgres/instance.h"
 #include "engines/postgres/page.h"
+#include "engines/postgres/prospect.h"
 #include "engines/postgres/wal_name.h"
 
 #define LABEL "stillfs"
@@ -119,7 +121,6 @@ static int open_session(struct freeze *freeze, struct still_error *err)
 static int enter(struct freeze *freeze, struct still_error *err)
 {
 	const struct still_pg_instance *instance = freeze->instance;
-	struct still_pg_begun begun;
 	int rc = open_session(freeze, err);
 
 	if (rc == 0)
@@ -127,9 +128,14 @@ static int enter(struct freeze *freeze, struct still_error *err)
 		    &freeze->frozen->facts, err);
 	if (rc == 0)
 		rc = judge_facts(freeze, err);
-	return rc < 0
-	    ? rc
-	    : still_pg_backup_begin(freeze->session, LABEL, &begun, err);
+	return rc;
+}
+
+static int begin(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_begun begun;
+
+	return still_pg_backup_begin(freeze->session, LABEL, &begun, err);
 }
 
 static int leave(struct freeze *freeze, struct still_error *err)
@@ -239,22 +245,62 @@ static void tell_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 		    freeze->base_bytes + total_bytes);
 }
 
-static int walk(struct freeze *freeze, struct still_error *err)
+/* The name of a tablespace's directory, as the server has it. */
+typedef char version_dir_name[48];
+
+static struct still_pg_walk_request walk_request(
+    const struct freeze *freeze, version_dir_name name)
 {
-	struct still_pg_frozen *frozen = freeze->frozen;
-	char version_dir[48];
-	struct still_pg_walk_request request = {
+	const struct still_pg_facts *facts = &freeze->frozen->facts;
+
+	snprintf(name, sizeof(version_dir_name), "PG_%d_%u", facts->major,
+	    (unsigned) facts->catalog_version);
+	return (struct still_pg_walk_request){
 	    .data_dir = freeze->instance->examined.pgdata,
-	    .version_dir = version_dir,
-	    .tablespaces = frozen->facts.tablespaces,
-	    .n_tablespaces = frozen->facts.n_tablespaces,
+	    .version_dir = name,
+	    .tablespaces = facts->tablespaces,
+	    .n_tablespaces = facts->n_tablespaces,
 	    .cancel = freeze->request->cancel,
 	    .observer = freeze->request->observer,
 	};
+}
 
-	snprintf(version_dir, sizeof(version_dir), "PG_%d_%u",
-	    frozen->facts.major, (unsigned) frozen->facts.catalog_version);
-	return still_pg_walk_run(&request, &frozen->walk, err);
+static struct still_pg_capture_request capture_request(struct freeze *freeze)
+{
+	static const enum still_pg_way ways[] = {
+	    [STILL_FREEZE_AUTO] = STILL_PG_WAY_AUTO,
+	    [STILL_FREEZE_CLONE] = STILL_PG_WAY_CLONE,
+	    [STILL_FREEZE_COPY] = STILL_PG_WAY_COPY,
+	};
+
+	return (struct still_pg_capture_request){
+	    .walk = &freeze->frozen->walk,
+	    .way = ways[freeze->instance->way],
+	    .spool = freeze->request->spool,
+	    .cancel = freeze->request->cancel,
+	    .trial = freeze->request->trial,
+	    .whole = page_is_whole,
+	    .progress = tell_progress,
+	    .arg = freeze,
+	};
+}
+
+static int foresee(struct freeze *freeze, struct still_error *err)
+{
+	const struct still_pg_capture_request capture = capture_request(freeze);
+	version_dir_name name;
+	const struct still_pg_walk_request walk = walk_request(freeze, name);
+
+	return still_pg_prospect(
+	    &walk, &capture, freeze->frozen->facts.wal_segment_bytes, err);
+}
+
+static int walk(struct freeze *freeze, struct still_error *err)
+{
+	version_dir_name name;
+	const struct still_pg_walk_request request = walk_request(freeze, name);
+
+	return still_pg_walk_run(&request, &freeze->frozen->walk, err);
 }
 
 /* The server writes it in place: one that was caught in the middle is read
@@ -299,22 +345,8 @@ static int capture_control(struct freeze *freeze, struct still_error *err)
 
 static int capture_files(struct freeze *freeze, struct still_error *err)
 {
-	static const enum still_pg_way ways[] = {
-	    [STILL_FREEZE_AUTO] = STILL_PG_WAY_AUTO,
-	    [STILL_FREEZE_CLONE] = STILL_PG_WAY_CLONE,
-	    [STILL_FREEZE_COPY] = STILL_PG_WAY_COPY,
-	};
 	struct still_pg_frozen *frozen = freeze->frozen;
-	struct still_pg_capture_request request = {
-	    .walk = &frozen->walk,
-	    .way = ways[freeze->instance->way],
-	    .spool = freeze->request->spool,
-	    .cancel = freeze->request->cancel,
-	    .trial = freeze->request->trial,
-	    .whole = page_is_whole,
-	    .progress = tell_progress,
-	    .arg = freeze,
-	};
+	const struct still_pg_capture_request request = capture_request(freeze);
 	int rc;
 
 	frozen->control_bytes = malloc(STILL_PG_CONTROL_BYTES);
@@ -445,6 +477,10 @@ static int run(struct freeze *freeze, struct still_error *err)
 {
 	int rc = enter(freeze, err);
 
+	if (rc == 0)
+		rc = foresee(freeze, err);
+	if (rc == 0)
+		rc = begin(freeze, err);
 	if (rc == 0)
 		rc = capture_files(freeze, err);
 	if (rc == 0)

@@ -147,6 +147,33 @@ tells 'global/pg_control'
 good "a pg_control that was spoilt"
 ok "a pg_control that is not whole fails the freeze"
 
+# Replay would make a tablespace where the live one is; and one that goes is no
+# loss.
+mkdir "$tmp/space" && chown postgres: "$tmp/space"
+hold
+sql "CREATE TABLESPACE space LOCATION '$tmp/space'" || fail tablespace
+release 4
+recorded 'ABORTED(not frozen)'
+tells 'a tablespace was made while its files were captured' 'Begin again'
+clean "a tablespace was made"
+hold
+sql "CREATE TABLE u TABLESPACE space AS SELECT 1 AS i" || fail "table u"
+sql "DROP TABLE u" && sql "DROP TABLESPACE space" || fail "drop"
+release 0
+rm -rf "$tmp/r"
+mkdir -m 755 "$tmp/r" "$tmp/r/sock"
+cp -a "$mnt/backup/." "$tmp/r" || fail cp
+ctl 0 commit "$mnt"
+"$pg_bin/pg_verifybackup" -q "$tmp/r/data" || fail "pg_verifybackup"
+chown -R postgres: "$tmp/r"
+cluster_start "$tmp/r" -k "$tmp/r/sock"
+[ "$(cluster_psql "$tmp/r" -c 'SELECT (SELECT count(*) FROM t), count(*)
+	FROM pg_tablespace')" = '1000|2' ] || fail "without its tablespace"
+cluster_stop "$tmp/r"
+rm -rf "$tmp/r"
+clean "a tablespace was dropped"
+ok "a tablespace is made, or dropped, in the freeze"
+
 for mode in fast immediate; do
 	hold
 	cluster_stop "$c" $mode
@@ -328,3 +355,20 @@ umount "$mnt" || fail umount
 wait_fs
 clean "the end"
 ok "a server that listens elsewhere after a restart"
+
+# Another cluster that listens in the same place is not the one that was mounted.
+start_fs "host=$c/sock user=postgres dbname=postgres" \
+	-o spool="$spool",freeze=copy,state="$state"
+cluster_stop "$c"
+cluster_new "$tmp/other"
+cluster_conf "$tmp/other" "unix_socket_directories = '$c/sock'"
+cluster_start "$tmp/other"
+ctl 4 begin "$mnt"
+recorded 'ABORTED(not frozen)'
+tells 'is another one than at the beginning' 'Mount it again'
+cluster_stop "$tmp/other"
+cluster_start "$c"
+good "its own again"
+umount "$mnt" || fail umount
+wait_fs
+ok "another server in the same place"

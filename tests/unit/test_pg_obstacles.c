@@ -30,6 +30,7 @@ static struct still_pg_facts good(void)
 	    .major = 15,
 	    .data_directory = place,
 	    .block_bytes = 8192,
+	    .wal_segment_bytes = 1 << 24,
 	    .data_checksums = true,
 	    .wal_level = replica,
 	    .max_slots = 1,
@@ -106,6 +107,14 @@ static void test_each(void **state)
 			one(&facts, STILL_PG_ERROR, STILL_ERR_UNSUPPORTED,
 			    "has blocks of", "pg_basebackup");
 	}
+	/* By this the WAL is divided. */
+	facts = good();
+	facts.wal_segment_bytes = 0;
+	one(&facts, STILL_PG_ERROR, STILL_ERR_CORRUPT, "has 0 bytes",
+	    "server itself");
+	facts.wal_segment_bytes = 3 << 20;
+	one(&facts, STILL_PG_ERROR, STILL_ERR_CORRUPT, "has 3145728 bytes",
+	    "server itself");
 	facts = good();
 	facts.major = 12;
 	one(&facts, STILL_PG_ERROR, STILL_ERR_UNSUPPORTED, "version 12",

@@ -18,6 +18,7 @@
 #include "base/sys.h"
 #include "engines/postgres/session.h"
 #include "engines/postgres/versions.h"
+#include "engines/postgres/wal_name.h"
 
 #define BLOCK_BYTES 8192
 
@@ -87,6 +88,13 @@ static void look_at_settings(const struct still_pg_facts *facts,
 		    "has blocks of %" PRIu32 " bytes; stillfs reads those of "
 		    "%d only",
 		    facts->block_bytes, BLOCK_BYTES);
+	if (!still_pg_wal_segment_bytes_valid(facts->wal_segment_bytes))
+		still_pg_findings_add(findings, STILL_PG_ERROR,
+		    STILL_ERR_CORRUPT, object,
+		    "Connect to the server itself; if this is one, report a "
+		    "bug.",
+		    "says that a segment of its WAL has %" PRIu32 " bytes",
+		    facts->wal_segment_bytes);
 	if (strcmp(facts->wal_level, "minimal") == 0)
 		still_pg_findings_add(findings, STILL_PG_ERROR,
 		    STILL_ERR_UNSUPPORTED, object,

@@ -2,9 +2,19 @@
 #include "postgres.h"
 
 #include "access/xlog_internal.h"
+#include "access/xlogrecord.h"
 #include "catalog/pg_control.h"
 
 #include "tests/lib/server_facts.h"
+
+/* Until 14 there is one way to compress an image. */
+#ifdef BKPIMAGE_IS_COMPRESSED
+#	define COMPRESSED BKPIMAGE_IS_COMPRESSED
+#else
+#	define COMPRESSED                                        \
+		(BKPIMAGE_COMPRESS_PGLZ | BKPIMAGE_COMPRESS_LZ4 | \
+		    BKPIMAGE_COMPRESS_ZSTD)
+#endif
 
 #define AT(field) offsetof(ControlFileData, field)
 
@@ -12,6 +22,8 @@ const struct server_facts server_facts = {
     .major = PG_VERSION_NUM / 10000,
     .control_version = PG_CONTROL_VERSION,
     .wal_magic = XLOG_PAGE_MAGIC,
+    .image_compressed = COMPRESSED,
+    .image_applied = BKPIMAGE_APPLY,
     .control_bytes = sizeof(ControlFileData),
     .control_file_bytes = PG_CONTROL_FILE_SIZE,
     .system_identifier = AT(system_identifier),

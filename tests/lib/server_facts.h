@@ -14,6 +14,8 @@ struct server_facts {
 	int major;
 	uint32_t control_version;
 	uint16_t wal_magic;
+	uint8_t image_compressed;
+	uint8_t image_applied;
 	size_t control_bytes;      /* of the struct */
 	size_t control_file_bytes; /* of the file */
 	size_t system_identifier, version, catalog_version, state, check_point,

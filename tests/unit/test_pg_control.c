@@ -94,6 +94,8 @@ static void table_is_the_servers(void **state)
 	assert_ptr_equal(&still_pg_version(v->major)->control, &v->control);
 	assert_int_equal(v->control_version, f->control_version);
 	assert_int_equal(v->wal_magic, f->wal_magic);
+	assert_int_equal(v->image_compressed, f->image_compressed);
+	assert_int_equal(v->image_applied, f->image_applied);
 	assert_non_null(at);
 	assert_int_equal(STILL_PG_CONTROL_BYTES, f->control_file_bytes);
 	assert_int_equal(STILL_PG_CONTROL_VERSION_AT, f->version);
@@ -139,6 +141,16 @@ static void table_is_sound(void **state)
 		assert_non_null(strstr(v->stop_sql,
 		    major >= 15 ? "pg_backup_stop(false)"
 				: "pg_stop_backup(false, false)"));
+		assert_string_equal(v->start_function,
+		    major >= 15 ? "pg_backup_start(text, boolean)"
+				: "pg_start_backup(text, boolean, boolean)");
+		assert_string_equal(v->stop_function,
+		    major >= 15 ? "pg_backup_stop(boolean)"
+				: "pg_stop_backup(boolean, boolean)");
+		assert_int_equal(
+		    v->image_compressed, major >= 15 ? 0x1c : 0x02);
+		assert_int_equal(v->image_applied, major >= 15 ? 0x02 : 0x04);
+		assert_int_equal(v->has_top_transaction, major >= 14);
 		assert_non_null(still_pg_control_layout(v->control_version));
 	}
 	assert_null(still_pg_control_layout(1201));

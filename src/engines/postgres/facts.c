@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engines/postgres/versions.h"
+
 /* data_directory through the view: current_setting() fails where the role may
  * not see it, the view leaves it out. The timeline of a primary is that of what
  * it writes now; the last checkpoint can be older than a promotion. */
@@ -43,18 +45,6 @@ static const char tablespaces_sql[] =
 
 static const char databases_sql[] =
     "SELECT oid, datname FROM pg_database ORDER BY oid";
-
-const char *still_pg_start_function(int major)
-{
-	return major < 15 ? "pg_start_backup(text, boolean, boolean)"
-			  : "pg_backup_start(text, boolean)";
-}
-
-const char *still_pg_stop_function(int major)
-{
-	return major < 15 ? "pg_stop_backup(boolean, boolean)"
-			  : "pg_backup_stop(boolean)";
-}
 
 /* ---- one row, column by column ------------------------------------------- */
 
@@ -171,12 +161,17 @@ static int read_facts(struct still_pg_session *session, int64_t limit_ns,
 static int read_rights(struct still_pg_session *session, int64_t limit_ns,
     struct still_pg_facts *facts, struct still_error *err)
 {
-	const char *args[] = {still_pg_start_function(facts->major),
-	    still_pg_stop_function(facts->major)};
+	const struct still_pg_version *version = still_pg_version(facts->major);
+	const char *args[2];
 	struct still_pg_rows rows;
 	struct columns columns = {.rows = &rows};
 	int rc;
 
+	/* That is the obstacle then (obstacles.h). */
+	if (!version)
+		return 0;
+	args[0] = version->start_function;
+	args[1] = version->stop_function;
 	rc = still_pg_session_query(session, "look at the role's privileges",
 	    rights_sql, args, 2, limit_ns, &rows, err);
 	if (rc < 0)

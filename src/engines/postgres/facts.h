@@ -43,8 +43,10 @@ struct still_pg_facts {
 			   functions hold in one database */
 	bool superuser;
 	bool may_replicate; /* the attribute REPLICATION; superusers have it */
-	bool may_start;     /* EXECUTE on what starts a backup */
-	bool may_stop;      /* and on what stops it */
+	/* EXECUTE on what starts a backup, and on what stops it. Not asked of a
+	 * version that we do not know. */
+	bool may_start;
+	bool may_stop;
 
 	struct still_pg_tablespace *tablespaces; /* owned, locations too */
 	size_t n_tablespaces;
@@ -64,10 +66,5 @@ int still_pg_facts_tablespaces(struct still_pg_session *session,
 
 /* Accepts what is all zeros. */
 void still_pg_facts_release(struct still_pg_facts *facts);
-
-/* The functions that start and stop a backup, with their arguments, for GRANT:
- * "pg_backup_start(text, boolean)". Static. */
-const char *still_pg_start_function(int major);
-const char *still_pg_stop_function(int major);
 
 #endif

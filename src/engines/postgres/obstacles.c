@@ -167,6 +167,7 @@ static void add_execute(const struct still_pg_facts *facts, const char *object,
 static void look_at_role(
     const struct still_pg_facts *facts, struct still_pg_findings *findings)
 {
+	const struct still_pg_version *version = still_pg_version(facts->major);
 	char *object = name_object(findings, "role", facts->role);
 
 	if (!object)
@@ -175,12 +176,10 @@ static void look_at_role(
 		add_privilege(facts, object,
 		    "has not the attribute REPLICATION, which a slot needs",
 		    "ALTER ROLE ", " REPLICATION", false, findings);
-	if (!facts->may_start)
-		add_execute(facts, object,
-		    still_pg_start_function(facts->major), findings);
-	if (!facts->may_stop)
-		add_execute(facts, object, still_pg_stop_function(facts->major),
-		    findings);
+	if (version && !facts->may_start)
+		add_execute(facts, object, version->start_function, findings);
+	if (version && !facts->may_stop)
+		add_execute(facts, object, version->stop_function, findings);
 	if (!facts->data_directory)
 		add_privilege(facts, object,
 		    "may not see where the data directory is",

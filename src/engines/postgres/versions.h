@@ -8,6 +8,7 @@
 #ifndef POSTGRES_VERSIONS_H
 #define POSTGRES_VERSIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,16 @@ struct still_pg_version {
 	/* End it, without waiting for archiving. One row: lsn, labelfile,
 	 * spcmapfile. */
 	const char *stop_sql;
+	/* The functions that these call, with their arguments, for GRANT:
+	 * "pg_backup_start(text, boolean)". */
+	const char *start_function;
+	const char *stop_function;
+	/* Bits of an image of a block in a record of the WAL: it is compressed, in
+	 * one of the ways; replay writes it over the block. */
+	uint8_t image_compressed;
+	uint8_t image_applied;
+	/* A record may name the transaction that its own belongs to. */
+	bool has_top_transaction;
 	struct still_pg_control_layout control;
 };
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "engines/postgres/versions.h"
 #include "engines/postgres/wal_name.h"
 
 /* As it lies on disk; both parts are packed by nature. */
@@ -35,7 +36,7 @@ static bool power_between(uint64_t n, uint64_t low, uint64_t high)
 
 const char *still_pg_wal_format_check(const struct still_pg_wal_format *format)
 {
-	if (format->major < 13 || format->major > 17)
+	if (!still_pg_version((int) format->major))
 		return "is of a version other than 13 to 17";
 	if (!still_pg_wal_segment_bytes_valid(format->segment_bytes))
 		return "has segments of an impossible size";

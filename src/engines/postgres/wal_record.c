@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "engines/postgres/versions.h"
+
 #define ID_BLOCK_MAX 32
 #define ID_TOP_TRANSACTION 252
 #define ID_ORIGIN 253
@@ -32,6 +34,7 @@ struct body {
 	size_t left;
 	uint64_t announced_bytes; /* far from 2^64: 34 lengths of 32 bits */
 	const struct still_pg_wal_format *format;
+	const struct still_pg_version *version;
 	struct still_pg_wal_record *record;
 	const struct still_pg_locator *last; /* of the block before, or NULL */
 	int last_id;
@@ -80,7 +83,6 @@ static const char *parse_image(
     struct body *body, struct still_pg_wal_block *block)
 {
 	uint32_t block_bytes = body->format->block_bytes;
-	bool old = body->format->major < 15;
 	struct image_head image = {0};
 	bool compressed;
 	const char *wrong;
@@ -89,7 +91,7 @@ static const char *parse_image(
 	    !take(body, &image.hole_offset, sizeof(image.hole_offset)) ||
 	    !take(body, &image.info, sizeof(image.info)))
 		return too_short;
-	compressed = (image.info & (old ? 0x02 : 0x1c)) != 0;
+	compressed = (image.info & body->version->image_compressed) != 0;
 	if (compressed && (image.info & IMAGE_HOLE)) {
 		if (!take(body, &image.hole_length, sizeof(image.hole_length)))
 			return too_short;
@@ -101,7 +103,7 @@ static const char *parse_image(
 		return wrong;
 	block->image_bytes = image.length;
 	body->announced_bytes += image.length;
-	if (image.info & (old ? 0x04 : 0x02))
+	if (image.info & body->version->image_applied)
 		block->replaced = true;
 	return NULL;
 }
@@ -180,7 +182,7 @@ static const char *parse_header(struct body *body, uint8_t id)
 		return parse_data(body, id);
 	if (id == ID_ORIGIN)
 		return take(body, unused, 2) ? NULL : too_short;
-	if (id == ID_TOP_TRANSACTION && body->format->major >= 14)
+	if (id == ID_TOP_TRANSACTION && body->version->has_top_transaction)
 		return take(body, unused, 4) ? NULL : too_short;
 	return "has a header of an unknown kind";
 }
@@ -202,7 +204,9 @@ const char *still_pg_wal_record_body(const uint8_t *bytes, size_t len,
 {
 	size_t body_bytes = (size_t) record->total_bytes -
 	    STILL_PG_WAL_RECORD_HEAD_BYTES;
-	struct body body = {bytes, len, 0, format, record, NULL, -1};
+	const struct still_pg_version *version = still_pg_version(
+	    (int) format->major);
+	struct body body = {bytes, len, 0, format, version, record, NULL, -1};
 
 	if (record->total_bytes < STILL_PG_WAL_RECORD_HEAD_BYTES)
 		return "is shorter than its header";

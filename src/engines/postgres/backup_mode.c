@@ -11,54 +11,17 @@
 
 #include "base/sys.h"
 #include "engines/postgres/versions.h"
+#include "engines/postgres/wal_name.h"
 
 /* What needs no checkpoint. */
 #define LIMIT_NS (60 * STILL_NS_PER_S)
-
-/* One half: up to eight hexadecimal digits. */
-static const char *half(const char *text, uint64_t *ret)
-{
-	uint64_t value = 0;
-	int n = 0;
-
-	for (;; text++, n++) {
-		char c = *text;
-
-		if (c >= '0' && c <= '9')
-			value = value << 4 | (uint64_t) (c - '0');
-		else if (c >= 'A' && c <= 'F')
-			value = value << 4 | (uint64_t) (c - 'A' + 10);
-		else
-			break;
-		if (n == 8)
-			return NULL;
-	}
-	*ret = value;
-	return n > 0 ? text : NULL;
-}
-
-/* "16/B374D848", the whole text. */
-static bool parse_lsn(const char *text, uint64_t *ret)
-{
-	uint64_t high;
-	uint64_t low;
-
-	text = half(text, &high);
-	if (!text || *text != '/')
-		return false;
-	text = half(text + 1, &low);
-	if (!text || *text)
-		return false;
-	*ret = high << 32 | low;
-	return true;
-}
 
 static int take_lsn(
     const struct still_pg_rows *rows, uint64_t *ret, struct still_error *err)
 {
 	const char *text = still_pg_rows_get(rows, 0, 0);
 
-	if (text && parse_lsn(text, ret))
+	if (text && still_pg_lsn_parse(text, ret))
 		return 0;
 	return still_error_set(err, STILL_ERR_CORRUPT, 0,
 	    "Connect to the server itself; if this is one, report a bug.",

@@ -14,6 +14,7 @@
 
 #include "base/json.h"
 #include "ctl/exit.h"
+#include "ctl/freeze_options.h"
 #include "ctl/journal.h"
 #include "ctl/mounted_origin.h"
 #include "ctl/out.h"
@@ -21,38 +22,28 @@
 #include "ctl/task.h"
 #include "ctl/verb.h"
 
-#define MS_MAX (10 * 60 * 1000)
 #define THREADS_MAX 32
 
 static const struct ctl_option options[] = {
     {"atomic", 0, CTL_FLAG, CTL_AT(atomic), 0, 0, NULL,
 	"accepted; it is always so"},
-    {"barrier-max", 0, CTL_NUMBER, CTL_AT(barrier_max), 1, 1000000, "N",
-	"refuse more than N databases (4000)"},
+    CTL_OPTION_BARRIER_MAX,
     {"copy", 0, CTL_FLAG, CTL_AT(copy), 0, 0, NULL,
 	"a copy on which no later backup is built"},
     {"create", 0, CTL_FLAG, CTL_AT(create), 0, 0, NULL,
 	"make DEST if it is missing, but not its parents"},
-    {"engine", 0, CTL_TEXT, CTL_AT(engine), 0, 0, "NAME",
-	"use only the engine of this name"},
-    {"force", 0, CTL_FLAG, CTL_AT(force), 0, 0, NULL,
-	"take network and FUSE file systems, hard links"},
-    {"freeze", 0, CTL_CHOICE, CTL_AT(freeze), 0, 0, "auto|clone|copy",
-	"how files are captured that change (auto)"},
-    {"freeze-ms", 0, CTL_NUMBER, CTL_AT(freeze_ms), 1, MS_MAX, "N",
-	"give the freeze up after N ms (10000)"},
+    CTL_OPTION_ENGINE,
+    CTL_OPTION_FORCE,
+    CTL_OPTION_FREEZE,
+    CTL_OPTION_FREEZE_MS,
     {"no-truncate", 0, CTL_FLAG, CTL_AT(no_truncate), 0, 0, NULL,
 	"accepted; no log is truncated"},
-    {"spool", 0, CTL_DIR, CTL_AT(spool), 0, 0, "DIR",
-	"where private copies lie during the backup"},
-    {"spool-max", 0, CTL_SIZE, CTL_AT(spool_max_bytes), 1, INT64_MAX, "SIZE",
-	"let them take SIZE at most"},
-    {"stall-ms", 0, CTL_NUMBER, CTL_AT(stall_ms), 1, MS_MAX, "N",
-	"hold writers off for N ms at most (500)"},
+    CTL_OPTION_SPOOL,
+    CTL_OPTION_SPOOL_MAX,
+    CTL_OPTION_STALL_MS,
     {"threads", 0, CTL_NUMBER, CTL_AT(threads), 1, THREADS_MAX, "N",
 	"copy and verify with N threads"},
-    {"verify", 0, CTL_CHOICE, CTL_AT(verify), 0, 0, "basic|quick|full",
-	"what else the freeze checks (basic)"},
+    CTL_OPTION_VERIFY,
     CTL_OPTIONS_END,
 };
 

@@ -13,32 +13,23 @@
 #include "base/json.h"
 #include "ctl/environment.h"
 #include "ctl/exit.h"
+#include "ctl/freeze_options.h"
 #include "ctl/out.h"
 #include "ctl/table.h"
 #include "ctl/verb.h"
 
 #define FORMAT 1
-#define MS_MAX (10 * 60 * 1000)
 
 static const struct ctl_option options[] = {
-    {"barrier-max", 0, CTL_NUMBER, CTL_AT(barrier_max), 1, 1000000, "N",
-	"refuse more than N databases (4000)"},
-    {"engine", 0, CTL_TEXT, CTL_AT(engine), 0, 0, "NAME",
-	"use only the engine of this name"},
-    {"force", 0, CTL_FLAG, CTL_AT(force), 0, 0, NULL,
-	"take network and FUSE file systems, hard links"},
-    {"freeze", 0, CTL_CHOICE, CTL_AT(freeze), 0, 0, "auto|clone|copy",
-	"how files are captured that change (auto)"},
-    {"freeze-ms", 0, CTL_NUMBER, CTL_AT(freeze_ms), 1, MS_MAX, "N",
-	"give a freeze up after N ms (10000)"},
-    {"spool", 0, CTL_DIR, CTL_AT(spool), 0, 0, "DIR",
-	"where private copies lie during the freeze"},
-    {"spool-max", 0, CTL_SIZE, CTL_AT(spool_max_bytes), 1, INT64_MAX, "SIZE",
-	"let them take SIZE at most"},
-    {"stall-ms", 0, CTL_NUMBER, CTL_AT(stall_ms), 1, MS_MAX, "N",
-	"hold writers off for N ms at most (500)"},
-    {"verify", 0, CTL_CHOICE, CTL_AT(verify), 0, 0, "basic|quick|full",
-	"what else a freeze checks (basic)"},
+    CTL_OPTION_BARRIER_MAX,
+    CTL_OPTION_ENGINE,
+    CTL_OPTION_FORCE,
+    CTL_OPTION_FREEZE,
+    CTL_OPTION_FREEZE_MS,
+    CTL_OPTION_SPOOL,
+    CTL_OPTION_SPOOL_MAX,
+    CTL_OPTION_STALL_MS,
+    CTL_OPTION_VERIFY,
     CTL_OPTIONS_END,
 };
 

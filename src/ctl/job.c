@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/sys.h"
+#include "ctl/bar.h"
 #include "ctl/out.h"
 
 /* Most jobs are done in a moment; those that are not take long. */
@@ -69,7 +70,6 @@ void ctl_job_bar(struct still_buf *buf, const struct ctl_job *job,
 					   : answer->capture_bytes;
 	uint64_t done = job->counts_bytes ? answer->bytes_verified
 					  : answer->captured_bytes;
-	double part = 0;
 
 	still_buf_printf(buf, "%s  ", job->doing);
 	if (bytes == 0) {
@@ -77,16 +77,7 @@ void ctl_job_bar(struct still_buf *buf, const struct ctl_job *job,
 		    buf, "%" PRId64 " s", elapsed_ns / STILL_NS_PER_S);
 		return;
 	}
-	part = (double) done / (double) bytes;
-	if (part > 1)
-		part = 1;
-	still_buf_str(buf, "[");
-	for (int i = 0; i < BAR_COLUMNS; i++)
-		still_buf_str(buf, i < part * BAR_COLUMNS ? "#" : ".");
-	still_buf_printf(buf, "] %3d%%  ", (int) (part * 100));
-	still_buf_size(buf, done);
-	still_buf_str(buf, " of ");
-	still_buf_size(buf, bytes);
+	ctl_bar_add(buf, done, bytes, BAR_COLUMNS);
 }
 
 static void draw(struct progress *progress, const struct still_control *answer)
@@ -159,6 +150,29 @@ static void leave_if_interrupted(
 	raise(number);
 }
 
+int ctl_job_poll(const struct ctl_channel *channel, uint64_t job,
+    struct still_control *io, struct still_error *err)
+{
+	int rc;
+
+	io->job = job;
+	io->flags = 0;
+	rc = ctl_channel_ask(channel, STILL_CONTROL_QUERY, io, err);
+	if (rc < 0 || io->job_state == STILL_JOB_DONE)
+		return rc;
+	if (io->job_state == STILL_JOB_RUNNING)
+		return 1;
+	/* Another job has taken its place. */
+	return still_error_set(err, STILL_ERR_CANCELLED, 0,
+	    "`stillctl status` tells what became of it.",
+	    "`%s`: another request has ended this one", channel->mountpoint);
+}
+
+void ctl_job_rest(unsigned n)
+{
+	still_sys_sleep_ns(n < FIRST_POLLS ? FIRST_POLL_NS : POLL_NS);
+}
+
 static int follow(const struct ctl_channel *channel, struct progress *progress,
     const struct sigaction old[N_CAUGHT], struct still_control *io,
     struct still_error *err)
@@ -169,19 +183,11 @@ static int follow(const struct ctl_channel *channel, struct progress *progress,
 		int rc;
 
 		leave_if_interrupted(progress, old);
-		io->job = job;
-		io->flags = 0;
-		rc = ctl_channel_ask(channel, STILL_CONTROL_QUERY, io, err);
-		if (rc < 0 || io->job_state == STILL_JOB_DONE)
+		rc = ctl_job_poll(channel, job, io, err);
+		if (rc <= 0)
 			return rc;
-		/* Another job has taken its place. */
-		if (io->job_state != STILL_JOB_RUNNING)
-			return still_error_set(err, STILL_ERR_CANCELLED, 0,
-			    "`stillctl status` tells what became of it.",
-			    "`%s`: another request has ended this one",
-			    channel->mountpoint);
 		show(progress, io);
-		still_sys_sleep_ns(n < FIRST_POLLS ? FIRST_POLL_NS : POLL_NS);
+		ctl_job_rest(n);
 	}
 }
 

@@ -29,6 +29,16 @@ int ctl_job_run(const struct ctl_channel *channel, const struct ctl_job *job,
     const struct ctl_options *options, struct still_control *ret,
     struct still_error *err);
 
+/*
+ * Ask once for the job of that number: 1 while it runs, 0 when it is done; fails
+ * with its result, with CANCELLED where another has taken its place, or as
+ * ctl_channel_ask() does. ctl_job_rest() waits before the next question, number
+ * `n` from 0: shortly at first.
+ */
+int ctl_job_poll(const struct ctl_channel *channel, uint64_t job,
+    struct still_control *io, struct still_error *err);
+void ctl_job_rest(unsigned n);
+
 /* {"event":"done", "session", "state", "outcome", ...} as a line. */
 int ctl_job_tell(const struct still_control *answer, struct still_error *err);
 

@@ -17,12 +17,11 @@
 #include "base/path.h"
 #include "base/sys.h"
 #include "ctl/channel.h"
+#include "ctl/job.h"
 #include "ctl/mounted.h"
 #include "ctl/record.h"
 
-#define POLL_NS (STILL_NS_PER_S / 10)
-#define FIRST_POLL_NS (STILL_NS_PER_S / 100)
-#define FIRST_POLLS 20
+#define COMMIT_POLL_NS (STILL_NS_PER_S / 100)
 #define COMMIT_PATIENCE_NS (5 * STILL_NS_PER_S)
 #define SEAL_PATH "verify/XXH128SUMS"
 
@@ -58,23 +57,15 @@ static int follow(struct ctl_mounted_origin *mounted, const atomic_bool *cancel,
 			ctl_channel_ask(&mounted->channel, STILL_CONTROL_ABORT,
 			    &abort, NULL);
 		}
-		io->job = job;
-		io->flags = 0;
-		rc = ctl_channel_ask(
-		    &mounted->channel, STILL_CONTROL_QUERY, io, err);
+		rc = ctl_job_poll(&mounted->channel, job, io, err);
 		atomic_store(&mounted->captured_bytes, io->captured_bytes);
 		atomic_store(&mounted->capture_bytes, io->capture_bytes);
-		if (rc == 0 && told && io->job_state == STILL_JOB_DONE)
+		if (rc == 0 && told)
 			rc = still_error_set(err, STILL_ERR_CANCELLED, 0, NULL,
 			    "session `%s`: was given up", io->session);
-		if (rc < 0 || io->job_state == STILL_JOB_DONE)
+		if (rc <= 0)
 			return rc;
-		if (io->job_state != STILL_JOB_RUNNING)
-			return still_error_set(err, STILL_ERR_CANCELLED, 0,
-			    "`stillctl status` tells what became of it.",
-			    "`%s`: another request has ended this one",
-			    mounted->mountpoint);
-		still_sys_sleep_ns(n < FIRST_POLLS ? FIRST_POLL_NS : POLL_NS);
+		ctl_job_rest(n);
 	}
 }
 
@@ -406,7 +397,7 @@ static int ask_commit(struct ctl_mounted_origin *mounted,
 		    still_sys_monotonic_ns() >= until_ns)
 			return rc;
 		still_error_clear(err);
-		still_sys_sleep_ns(FIRST_POLL_NS);
+		still_sys_sleep_ns(COMMIT_POLL_NS);
 	}
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/sys.h"
+#include "ctl/bar.h"
 #include "ctl/out.h"
 #include "ctl/table.h"
 
@@ -60,20 +61,11 @@ bool ctl_task_interrupted(void)
 static void add_counts(
     struct still_buf *buf, const struct still_progress *progress)
 {
-	double part = (double) progress->bytes_done / (double) progress->bytes;
 	double seconds = (double) progress->phase_ns / STILL_NS_PER_S;
 	double rate = seconds > 0 ? (double) progress->bytes_done / seconds : 0;
 	int64_t left_s;
 
-	if (part > 1)
-		part = 1;
-	still_buf_str(buf, "[");
-	for (int i = 0; i < BAR_COLUMNS; i++)
-		still_buf_str(buf, i < part * BAR_COLUMNS ? "#" : ".");
-	still_buf_printf(buf, "] %3d%%  ", (int) (part * 100));
-	still_buf_size(buf, progress->bytes_done);
-	still_buf_str(buf, " of ");
-	still_buf_size(buf, progress->bytes);
+	ctl_bar_add(buf, progress->bytes_done, progress->bytes, BAR_COLUMNS);
 	if (rate < 1)
 		return;
 	still_buf_str(buf, "  ");

@@ -126,6 +126,15 @@ start_fs "$c/data"
 doomed "\`$one\`: block 5: $no_cover"
 ok "a page in another's place: EIO"
 
+# The second file of a relation goes on where the first one has its gigabyte: what
+# is right in the one is wrong in the other.
+cp -a "$tmp/one" "$c/data/$one.1"
+start_fs "$c/data"
+[[ "$(bad_pages "$one.1")" == "0 1 2 "* ]] || fail "pages of the first file"
+doomed "\`$one.1\`: block 131072: $no_cover"
+rm "$c/data/$one.1"
+ok "a file in the place of the next one: EIO, and the block of the relation"
+
 # Zeros at its beginning only.
 heal
 dd if=/dev/zero of="$c/data/$one" bs=512 seek=$((6 * 16)) count=1 conv=notrunc \

@@ -131,7 +131,11 @@ redo_of() {
 [ -n "$(redo_of "$c/data")" ] || fail "pg_controldata"
 [ "$(redo_of "$mnt/backup/data")" = "$(redo_of "$c/data")" ] ||
 	fail "pg_control is not the last: $(redo_of "$mnt/backup/data")"
+exec 6<"$mnt/backup/data/PG_VERSION"
 ctl 0 abort "$mnt"
+dd bs=1 count=1 status=none <&6 >"$tmp/out" 2>&1 && fail "a session that is over is read"
+grep -q 'Input/output error' "$tmp/out" || fail "$(cat "$tmp/out")"
+exec 6<&-
 recorded 'ABORTED(by caller)'
 clean "a freeze that waits for its spool"
 ok "a freeze that waits, and those who wait for it; pg_control comes last"

@@ -56,7 +56,13 @@ cluster_start "$tmp/again" -k "$tmp/again/sock"
 [ "$(cluster_psql "$tmp/again" -c 'SELECT count(*) FROM t')" = 1000 ] ||
 	fail "rows"
 cluster_stop "$tmp/again"
-ok "restored by stillctl"
+for name in data postgres; do
+	ctl 1 restore --create --database $name "$tmp/set" "$tmp/alone"
+	[ ! -e "$tmp/alone" ] || fail "$name: something is restored"
+done
+ctl 1 restore --create --database data "$tmp/set" "$tmp/alone"
+ctl_complains 'is no database that can be restored alone'
+ok "restored by stillctl; as a whole only"
 
 # Without tablespaces the place is the data directory itself.
 cluster_psql "$cluster" -c 'DROP TABLESPACE space' -c 'CREATE TABLE u AS SELECT 1 AS i'

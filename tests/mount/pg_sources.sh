@@ -43,6 +43,16 @@ done
 	${#sources[@]} ] || fail "they are not one source"
 ok "all are one source in the catalog"
 
+start_fs "$c/data"
+[ -s "$mnt/backup/data/PG_VERSION" ] || fail "no tree"
+ctl 4 backup --create --state "$state" "$uri" "$tmp/second"
+ctl_complains "source \`$c/data\`: has a session at \`$mnt\`"
+[ ! -e "$tmp/second" ] || fail "something is stored"
+cat "$mnt/backup/data/PG_VERSION" >/dev/null || fail "the first was disturbed"
+ctl 0 abort "$mnt"
+stop_fs 'ABORTED(by caller)'
+ok "a second session by another name: busy, and the first goes on"
+
 # As it stands in the background: where we are matters to no name.
 (cd "$c" && stillfs data "$mnt") || fail "relative"
 named relative

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # A cluster whose parts lie where they may, and need not: a PGDATA that is reached
 # through a link, pg_wal elsewhere, in segments of another size, a tablespace
-# within the PGDATA, one within another, and one that another version shares.
+# within the PGDATA, one within another, and one that another version shares; and a
+# relation that does not end with a page.
 . "$(dirname "$0")/../lib/mount.sh"
 . "$(dirname "$0")/../lib/cluster.sh"
 
@@ -25,6 +26,11 @@ for at in "$c/data/spaces/inner" "$tmp/outer" "$tmp/outer/nested"; do
 done
 sql 'CREATE TABLE t AS SELECT a, repeat(md5(a::text), 50) AS b
 	FROM generate_series(1, 3000) a' || fail t
+# A disk that was full leaves a part of a page behind, which no server looks at, and
+# which is written over when the relation grows.
+node=$(sql "SELECT pg_relation_filepath('t')")
+whole=$(stat -c %s "$c/data/$node")
+head -c 4096 /dev/urandom >>"$c/data/$node"
 mkdir "$tmp/way" && ln -s "$c/data" "$tmp/way/there"
 
 ctl 0 backup --state "$state" --create "$tmp/way/there" "$tmp/set"
@@ -35,6 +41,7 @@ set=$tmp/set/full
 [ "$(ls "$set/tablespaces" | wc -l)" = 3 ] || fail "$(ls -R "$set/tablespaces")"
 [ -z "$(find "$set" -path '*PG_9.6*')" ] || fail "files of another version"
 [ "$(stat -c %s "$set"/data/pg_wal/0* | sort -u)" = $((2 << 20)) ] || fail segments
+[ "$(stat -c %s "$set/data/$node")" = "$whole" ] || fail "a part of a page"
 ctl 0 restore "$set" "$tmp/r" --create
 mkdir "$tmp/r/sock"
 chown postgres: "$tmp/r/sock"

@@ -233,8 +233,7 @@ static int capture_bytes(
 }
 
 /* The size of a relation is seen in the middle of a page while one is appended:
- * it is that of the pages a moment later. Where it stays so, because a disk was
- * full once, it is captured as it is. */
+ * it is that of the pages a moment later. */
 static int look(const struct job *job, struct stat *ret_st)
 {
 	int64_t pause_ns = SIZE_PAUSE_NS;
@@ -269,6 +268,11 @@ static int capture_open(
 	if (rc < 0)
 		return failed(job, rc, "looking at it", err);
 	job->size_bytes = (uint64_t) file->st.st_size;
+	/* A part of a page that stays, because a disk was full once, is none to the
+	 * server either: it reads whole pages, and writes over it when it appends. */
+	if (job->entry->rule == STILL_PG_RELATION)
+		job->size_bytes -= job->size_bytes %
+		    STILL_PG_CAPTURE_PAGE_BYTES;
 	job->extent = &file->extent;
 	rc = capture_bytes(job, &file->st, err);
 	if (rc < 0)

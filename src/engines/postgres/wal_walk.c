@@ -4,13 +4,12 @@
 #include "engines/postgres/wal_walk.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/crc32c.h"
 #include "engines/postgres/wal_name.h"
+#include "engines/postgres/wal_pages.h"
 
 #define HEAD_BYTES ((uint32_t) STILL_PG_WAL_RECORD_HEAD_BYTES)
 #define KEPT_BYTES \
@@ -21,27 +20,10 @@
 
 #define RECORD_ALIGN UINT32_C(8)
 
-static const char damage_hint[] =
-    "The WAL is damaged, on the disk or in memory: look into the server's log, "
-    "check the disk, then begin a new backup.";
-
 struct walker {
-	const struct still_pg_wal_walk *walk;
-	const struct still_pg_wal_format *format;
-	struct still_error *err;
-
-	/* What was read: whole pages of one segment. */
-	uint8_t *buffer;
-	uint64_t buffer_lsn;
-	size_t buffer_bytes;
-
-	/* The page that was last looked at. */
-	const uint8_t *page;
-	uint64_t page_lsn;
-	struct still_pg_wal_page head;
+	struct still_pg_wal_pages pages;
 
 	uint64_t at;              /* where the next record begins */
-	uint64_t stop;            /* in the form that a record's end has */
 	uint64_t previous_lsn;    /* of the last record; 0 before the first */
 	uint64_t overwritten_lsn; /* cut off by a crash, not yet confirmed; 0 */
 
@@ -54,101 +36,6 @@ struct walker {
 	struct still_pg_wal_totals totals;
 };
 
-/* ---- what is said -------------------------------------------------------- */
-
-static void name_at(const struct walker *w, uint64_t lsn,
-    char ret_name[STILL_PG_WAL_NAME_CHARS + 1])
-{
-	struct still_pg_wal_segment segment = {
-	    w->format->timeline, lsn / w->format->segment_bytes};
-
-	still_pg_wal_name(&segment, w->format->segment_bytes, ret_name);
-}
-
-/* CORRUPT: the `kind` of thing at `lsn`, in its segment. */
-__attribute__((format(printf, 4, 5))) static int damaged(
-    struct walker *w, const char *kind, uint64_t lsn, const char *fmt, ...)
-{
-	char name[STILL_PG_WAL_NAME_CHARS + 1];
-	char text[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	name_at(w, lsn, name);
-	return still_error_set(w->err, STILL_ERR_CORRUPT, 0, damage_hint,
-	    "`pg_wal/%s`: %s at " STILL_PG_LSN " %s", name, kind,
-	    STILL_PG_LSN_ARGS(lsn), text);
-}
-
-static int missing(struct walker *w, uint64_t lsn)
-{
-	char name[STILL_PG_WAL_NAME_CHARS + 1];
-
-	name_at(w, lsn, name);
-	return still_error_set(w->err, STILL_ERR_NOTFOUND, 0,
-	    "Without it the copy cannot be recovered; begin a new backup.",
-	    "`pg_wal/%s` is missing: the backup needs the WAL from " STILL_PG_LSN
-	    " to " STILL_PG_LSN,
-	    name, STILL_PG_LSN_ARGS(w->walk->start_lsn),
-	    STILL_PG_LSN_ARGS(w->walk->stop_lsn));
-}
-
-/* ---- pages --------------------------------------------------------------- */
-
-/* Read whole pages from `lsn` on: as many as the piece, the segment and the
- * part that is wanted have. */
-static int fill(struct walker *w, uint64_t lsn)
-{
-	uint32_t page_bytes = w->format->page_bytes;
-	uint64_t off = lsn % w->format->segment_bytes;
-	uint64_t wanted = w->stop - lsn;
-	size_t len = STILL_PG_WAL_PIECE_BYTES;
-	ssize_t n;
-
-	if (w->walk->cancel && atomic_load(w->walk->cancel))
-		return still_error_set(w->err, STILL_ERR_CANCELLED, 0, NULL,
-		    "the check of the WAL was cancelled");
-	/* All of these are made of whole pages. */
-	if (wanted < len)
-		len = wanted + -wanted % page_bytes;
-	if (len > w->format->segment_bytes - off)
-		len = w->format->segment_bytes - off;
-	w->buffer_bytes = 0;
-	n = w->walk->read(w->walk->read_arg, lsn / w->format->segment_bytes,
-	    (uint32_t) off, w->buffer, len, w->err);
-	if (n == STILL_ERR_NOTFOUND)
-		return missing(w, lsn);
-	if (n < 0)
-		return (int) n;
-	if ((size_t) n < page_bytes)
-		return damaged(w, "page", lsn,
-		    "is not there: the file ends at byte %" PRIu64,
-		    off + (uint64_t) n);
-	w->buffer_lsn = lsn;
-	w->buffer_bytes = (size_t) n - (size_t) n % page_bytes;
-	return 0;
-}
-
-/* Look at the page that begins at `lsn`, before `stop`. */
-static int turn(struct walker *w, uint64_t lsn)
-{
-	const char *wrong;
-	int rc;
-
-	if (lsn < w->buffer_lsn || lsn >= w->buffer_lsn + w->buffer_bytes) {
-		rc = fill(w, lsn);
-		if (rc < 0)
-			return rc;
-	}
-	w->page = w->buffer + (lsn - w->buffer_lsn);
-	w->page_lsn = lsn;
-	wrong = still_pg_wal_page_parse(
-	    w->page, w->format->page_bytes, w->format, lsn, &w->head);
-	return wrong ? damaged(w, "page", lsn, "%s", wrong) : 0;
-}
-
 /* ---- records ------------------------------------------------------------- */
 
 static int check_chain(struct walker *w)
@@ -158,7 +45,7 @@ static int check_chain(struct walker *w)
 	/* The length was looked at by whoever was led here by it. */
 	if (w->previous_lsn == 0 ? record->previous_lsn >= record->lsn
 				 : record->previous_lsn != w->previous_lsn)
-		return damaged(w, "record", record->lsn,
+		return still_pg_wal_damaged(&w->pages, "record", record->lsn,
 		    "names " STILL_PG_LSN
 		    " as the one before, which is %s" STILL_PG_LSN,
 		    STILL_PG_LSN_ARGS(record->previous_lsn),
@@ -179,12 +66,12 @@ static int check_overwrites(struct walker *w)
 	if (!still_pg_wal_record_is(
 		record, STILL_PG_RM_XLOG, STILL_PG_XLOG_OVERWRITES) ||
 	    !record->data || record->data_bytes < sizeof(named))
-		return damaged(w, "record", record->lsn,
+		return still_pg_wal_damaged(&w->pages, "record", record->lsn,
 		    "does not say that the one at " STILL_PG_LSN " was lost",
 		    STILL_PG_LSN_ARGS(w->overwritten_lsn));
 	memcpy(&named, record->data, sizeof(named));
 	if (named != w->overwritten_lsn)
-		return damaged(w, "record", record->lsn,
+		return still_pg_wal_damaged(&w->pages, "record", record->lsn,
 		    "says that the one at " STILL_PG_LSN
 		    " was lost, which is the one at " STILL_PG_LSN,
 		    STILL_PG_LSN_ARGS(named),
@@ -198,12 +85,12 @@ static int bad_crc(struct walker *w)
 	char begins[STILL_PG_WAL_NAME_CHARS + 1];
 	char ends[STILL_PG_WAL_NAME_CHARS + 1];
 
-	name_at(w, w->record.lsn, begins);
-	name_at(w, w->page_lsn, ends);
+	still_pg_wal_name_at(&w->pages, w->record.lsn, begins);
+	still_pg_wal_name_at(&w->pages, w->pages.page_lsn, ends);
 	if (strcmp(begins, ends) == 0)
-		return damaged(
-		    w, "record", w->record.lsn, "fails its checksum");
-	return damaged(w, "record", w->record.lsn,
+		return still_pg_wal_damaged(
+		    &w->pages, "record", w->record.lsn, "fails its checksum");
+	return still_pg_wal_damaged(&w->pages, "record", w->record.lsn,
 	    "fails its checksum; it ends in `pg_wal/%s`", ends);
 }
 
@@ -229,16 +116,18 @@ static int finish(
 	if (crc != w->record.crc)
 		return bad_crc(w);
 	wrong = still_pg_wal_record_body(
-	    bytes + HEAD_BYTES, len - HEAD_BYTES, w->format, &w->record);
+	    bytes + HEAD_BYTES, len - HEAD_BYTES, w->pages.format, &w->record);
 	if (wrong)
-		return damaged(w, "record", w->record.lsn, "%s", wrong);
+		return still_pg_wal_damaged(
+		    &w->pages, "record", w->record.lsn, "%s", wrong);
 	rc = check_overwrites(w);
 	if (rc < 0)
 		return rc;
 	count(w);
 	w->previous_lsn = w->record.lsn;
-	return w->walk->each
-	    ? w->walk->each(w->walk->each_arg, &w->record, w->err)
+	return w->pages.walk->each
+	    ? w->pages.walk->each(
+		  w->pages.walk->each_arg, &w->record, w->pages.err)
 	    : 0;
 }
 
@@ -263,30 +152,30 @@ static void feed(struct walker *w, const uint8_t *bytes, uint32_t len)
  * `overwritten_lsn` where the record was cut off instead. */
 static int go_on(struct walker *w, uint32_t total_bytes)
 {
-	uint64_t next = w->page_lsn + w->format->page_bytes;
+	uint64_t next = w->pages.page_lsn + w->pages.format->page_bytes;
 	uint64_t lsn = w->record.lsn;
 	int rc;
 
-	if (next >= w->stop)
-		return damaged(w, "record", lsn,
+	if (next >= w->pages.stop)
+		return still_pg_wal_damaged(&w->pages, "record", lsn,
 		    "goes on behind " STILL_PG_LSN ", where the backup stopped",
-		    STILL_PG_LSN_ARGS(w->walk->stop_lsn));
-	rc = turn(w, next);
+		    STILL_PG_LSN_ARGS(w->pages.walk->stop_lsn));
+	rc = still_pg_wal_turn(&w->pages, next);
 	if (rc < 0)
 		return rc;
-	if (w->head.flags & STILL_PG_WAL_PAGE_OVERWRITES) {
+	if (w->pages.head.flags & STILL_PG_WAL_PAGE_OVERWRITES) {
 		w->overwritten_lsn = lsn;
 		return 0;
 	}
-	if (!(w->head.flags & STILL_PG_WAL_PAGE_GOES_ON))
-		return damaged(w, "page", next,
+	if (!(w->pages.head.flags & STILL_PG_WAL_PAGE_GOES_ON))
+		return still_pg_wal_damaged(&w->pages, "page", next,
 		    "does not go on with the record at " STILL_PG_LSN,
 		    STILL_PG_LSN_ARGS(lsn));
-	if (w->head.rest_bytes != total_bytes - w->got)
-		return damaged(w, "page", next,
+	if (w->pages.head.rest_bytes != total_bytes - w->got)
+		return still_pg_wal_damaged(&w->pages, "page", next,
 		    "has %" PRIu32 " bytes left of the record at " STILL_PG_LSN
 		    ", which has %" PRIu32,
-		    w->head.rest_bytes, STILL_PG_LSN_ARGS(lsn),
+		    w->pages.head.rest_bytes, STILL_PG_LSN_ARGS(lsn),
 		    total_bytes - w->got);
 	return 0;
 }
@@ -294,7 +183,7 @@ static int go_on(struct walker *w, uint32_t total_bytes)
 /* The record's first page is at hand. */
 static int gather(struct walker *w, const uint8_t *bytes, uint32_t total_bytes)
 {
-	uint32_t page_bytes = w->format->page_bytes;
+	uint32_t page_bytes = w->pages.format->page_bytes;
 	bool headed = false;
 	int rc;
 
@@ -317,14 +206,14 @@ static int gather(struct walker *w, const uint8_t *bytes, uint32_t total_bytes)
 		if (rc < 0)
 			return rc;
 		if (w->overwritten_lsn == w->record.lsn) {
-			w->at = w->page_lsn;
+			w->at = w->pages.page_lsn;
 			return 0;
 		}
-		n = page_bytes - w->head.head_bytes;
+		n = page_bytes - w->pages.head.head_bytes;
 		if (n > total_bytes - w->got)
 			n = total_bytes - w->got;
-		feed(w, w->page + w->head.head_bytes, n);
-		w->at = w->page_lsn + w->head.head_bytes + n;
+		feed(w, w->pages.page + w->pages.head.head_bytes, n);
+		w->at = w->pages.page_lsn + w->pages.head.head_bytes + n;
 	}
 	return finish(
 	    w, w->kept, w->got < KEPT_BYTES ? w->got : KEPT_BYTES, w->crc);
@@ -351,28 +240,29 @@ static int within(struct walker *w, const uint8_t *bytes, uint32_t total_bytes)
  * middle of what goes on from the page before. */
 static int begin(struct walker *w)
 {
-	uint64_t off = w->at % w->format->page_bytes;
+	uint64_t off = w->at % w->pages.format->page_bytes;
 	int rc;
 
 	if (off != 0)
 		return 0;
-	rc = turn(w, w->at);
+	rc = still_pg_wal_turn(&w->pages, w->at);
 	if (rc < 0)
 		return rc;
-	if (w->head.flags & STILL_PG_WAL_PAGE_GOES_ON)
-		return damaged(w, "page", w->page_lsn,
+	if (w->pages.head.flags & STILL_PG_WAL_PAGE_GOES_ON)
+		return still_pg_wal_damaged(&w->pages, "page",
+		    w->pages.page_lsn,
 		    "goes on with a record that does not go on");
-	w->at += w->head.head_bytes;
+	w->at += w->pages.head.head_bytes;
 	return 0;
 }
 
 /* Behind the record that was just seen. */
 static void step(struct walker *w)
 {
-	uint64_t segment_bytes = w->format->segment_bytes;
+	uint64_t segment_bytes = w->pages.format->segment_bytes;
 
 	w->at += -w->at % RECORD_ALIGN;
-	if (w->at != w->stop && w->overwritten_lsn == 0 &&
+	if (w->at != w->pages.stop && w->overwritten_lsn == 0 &&
 	    still_pg_wal_record_is(
 		&w->record, STILL_PG_RM_XLOG, STILL_PG_XLOG_SWITCH))
 		w->at += -w->at % segment_bytes;
@@ -387,20 +277,20 @@ static int one_record(struct walker *w)
 
 	if (rc < 0)
 		return rc;
-	off = w->at % w->format->page_bytes;
-	bytes = w->page + off;
+	off = w->at % w->pages.format->page_bytes;
+	bytes = w->pages.page + off;
 	memcpy(&total_bytes, bytes, sizeof(total_bytes));
 	w->record.lsn = w->at;
 	if (total_bytes == 0)
-		return damaged(w, "record", w->at,
+		return still_pg_wal_damaged(&w->pages, "record", w->at,
 		    "is not there: the WAL ends before " STILL_PG_LSN
 		    ", where the backup stopped",
-		    STILL_PG_LSN_ARGS(w->walk->stop_lsn));
+		    STILL_PG_LSN_ARGS(w->pages.walk->stop_lsn));
 	if (total_bytes < HEAD_BYTES)
-		return damaged(w, "record", w->at,
+		return still_pg_wal_damaged(&w->pages, "record", w->at,
 		    "is %" PRIu32 " bytes long, which is shorter than its head",
 		    total_bytes);
-	if (total_bytes <= w->format->page_bytes - off)
+	if (total_bytes <= w->pages.format->page_bytes - off)
 		rc = within(w, bytes, total_bytes);
 	else
 		rc = gather(w, bytes, total_bytes);
@@ -421,20 +311,21 @@ static uint64_t as_end(const struct still_pg_wal_format *format, uint64_t lsn)
 /* Come to the start, which may lie in the middle of a page. */
 static int enter(struct walker *w)
 {
-	uint64_t off = w->at % w->format->page_bytes;
+	uint64_t off = w->at % w->pages.format->page_bytes;
 	uint64_t free_bytes;
 	int rc;
 
 	if (off == 0)
 		return 0;
-	rc = turn(w, w->at - off);
+	rc = still_pg_wal_turn(&w->pages, w->at - off);
 	if (rc < 0)
 		return rc;
-	free_bytes = w->head.head_bytes;
-	if (w->head.flags & STILL_PG_WAL_PAGE_GOES_ON)
-		free_bytes += w->head.rest_bytes;
+	free_bytes = w->pages.head.head_bytes;
+	if (w->pages.head.flags & STILL_PG_WAL_PAGE_GOES_ON)
+		free_bytes += w->pages.head.rest_bytes;
 	if (off < free_bytes)
-		return damaged(w, "page", w->page_lsn,
+		return still_pg_wal_damaged(&w->pages, "page",
+		    w->pages.page_lsn,
 		    "has no record that begins at " STILL_PG_LSN,
 		    STILL_PG_LSN_ARGS(w->at));
 	return 0;
@@ -444,17 +335,17 @@ static int run(struct walker *w)
 {
 	int rc = 0;
 
-	if (w->at < w->stop)
+	if (w->at < w->pages.stop)
 		rc = enter(w);
-	while (rc == 0 && w->at < w->stop)
+	while (rc == 0 && w->at < w->pages.stop)
 		rc = one_record(w);
 	if (rc < 0)
 		return rc;
-	if (w->at != w->stop || w->overwritten_lsn)
-		return damaged(w, "record", w->record.lsn,
+	if (w->at != w->pages.stop || w->overwritten_lsn)
+		return still_pg_wal_damaged(&w->pages, "record", w->record.lsn,
 		    "does not end at " STILL_PG_LSN
 		    ", where the backup stopped",
-		    STILL_PG_LSN_ARGS(w->walk->stop_lsn));
+		    STILL_PG_LSN_ARGS(w->pages.walk->stop_lsn));
 	return 0;
 }
 
@@ -489,16 +380,14 @@ int still_pg_wal_walk(const struct still_pg_wal_walk *walk,
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return still_error_nomem(err);
-	w->walk = walk;
-	w->format = &walk->format;
-	w->err = err;
-	w->at = as_end(w->format, walk->start_lsn);
-	w->stop = as_end(w->format, walk->stop_lsn);
-	w->buffer = malloc(STILL_PG_WAL_PIECE_BYTES);
-	rc = w->buffer ? run(w) : still_error_nomem(err);
+	w->at = as_end(&walk->format, walk->start_lsn);
+	rc = still_pg_wal_pages_init(
+	    &w->pages, walk, as_end(&walk->format, walk->stop_lsn), err);
+	if (rc == 0)
+		rc = run(w);
 	if (rc == 0 && ret)
 		*ret = w->totals;
-	free(w->buffer);
+	still_pg_wal_pages_release(&w->pages);
 	free(w);
 	return rc;
 }

@@ -241,20 +241,7 @@ static int backup_source(const struct ctl_options *o,
     const struct ctl_target *target, const char *source,
     struct still_events *events, struct still_error *err)
 {
-	struct still_options wishes = {
-	    .engine = o->engine,
-	    .force = o->force,
-	    .freeze_ms = o->freeze_ms,
-	    .stall_ms = o->stall_ms,
-	    .barrier_max = o->barrier_max,
-	    .spool = o->spool,
-	    .spool_max_bytes = o->spool_max_bytes,
-	    .verify = (enum still_verify) o->verify,
-	    .freeze = (enum still_way) o->freeze,
-	    .pin = STILL_PIN_MODE_AUTO,
-	    .pin_ms = STILL_PIN_MS_DEFAULT,
-	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,
-	};
+	struct still_options wishes = ctl_freeze_wishes(o);
 	struct still_instance *instance = NULL;
 	int rc = open_catalog(o, target, source, &wishes.catalog, err);
 

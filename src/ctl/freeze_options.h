@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* freeze_options: what the verbs that freeze something themselves can be asked
- * of it, for their tables (options.h). */
+ * of it, for their tables (options.h), and for the library. */
 #ifndef CTL_FREEZE_OPTIONS_H
 #define CTL_FREEZE_OPTIONS_H
 
 #include "ctl/options.h"
+#include "still.h"
 
 #define CTL_FREEZE_MS_MAX (10 * 60 * 1000)
 
@@ -56,5 +57,25 @@
 		"verify", 0, CTL_CHOICE, CTL_AT(verify), 0, 0,                \
 		    "basic|quick|full", "what else the freeze checks (basic)" \
 	}
+
+/* Without a catalog. Texts are borrowed. */
+static inline struct still_options ctl_freeze_wishes(
+    const struct ctl_options *o)
+{
+	return (struct still_options){
+	    .engine = o->engine,
+	    .force = o->force,
+	    .freeze_ms = o->freeze_ms,
+	    .stall_ms = o->stall_ms,
+	    .barrier_max = o->barrier_max,
+	    .spool = o->spool,
+	    .spool_max_bytes = o->spool_max_bytes,
+	    .verify = (enum still_verify) o->verify,
+	    .freeze = (enum still_way) o->freeze,
+	    .pin = STILL_PIN_MODE_AUTO,
+	    .pin_ms = STILL_PIN_MS_DEFAULT,
+	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,
+	};
+}
 
 #endif

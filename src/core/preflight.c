@@ -8,35 +8,19 @@
 
 #include "core/preflight.h"
 
-#include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/connstr.h"
 #include "base/json.h"
 #include "base/sys.h"
 #include "core/catalog.h"
-#include "core/instance.h"
+#include "core/preflight_parts.h"
 #include "core/snapshot.h"
-
-#define DATA_PREFIX "data/"
-#define NS_PER_MS 1000000
 
 /* What others are told who come meanwhile, instead of a session's name. */
 #define HOLDER_ID "check"
-
-struct trial {
-	const struct still_options *options;
-	enum still_pin pin;                /* as it was asked for */
-	struct still_preflight *preflight; /* what is filled */
-	pthread_mutex_t lock; /* of the findings: an engine may warn from any
-				 thread */
-	bool no_memory;
-};
 
 /* ---- findings ------------------------------------------------------------ */
 
@@ -87,8 +71,8 @@ static int insert(
 }
 
 /* `hint` may be NULL. Without memory `no_memory` says so later. */
-static void find(struct trial *trial, enum still_level level, int code,
-    const char *object, const char *hint, const char *text)
+void still_trial_find(struct still_trial *trial, enum still_level level,
+    int code, const char *object, const char *hint, const char *text)
 {
 	struct still_finding finding = {
 	    .level = level,
@@ -109,18 +93,18 @@ static void find(struct trial *trial, enum still_level level, int code,
 	pthread_mutex_unlock(&trial->lock);
 }
 
-static void find_error(
-    struct trial *trial, const char *object, const struct still_error *what)
+void still_trial_find_error(struct still_trial *trial, const char *object,
+    const struct still_error *what)
 {
-	find(trial, STILL_LEVEL_ERROR, what->code, object, what->hint,
-	    still_error_msg(what));
+	still_trial_find(trial, STILL_LEVEL_ERROR, what->code, object,
+	    what->hint, still_error_msg(what));
 }
 
 static void observe(
     void *arg, const char *event, const char *object, const char *text)
 {
 	(void) event;
-	find(arg, STILL_LEVEL_WARNING, 0, object, NULL, text);
+	still_trial_find(arg, STILL_LEVEL_WARNING, 0, object, NULL, text);
 }
 
 /* A still_tell_fn. */
@@ -129,15 +113,9 @@ static void tell(void *arg, enum still_obstacle level, int code,
 {
 	bool is_error = level == STILL_OBSTACLE_ERROR;
 
-	find(arg, is_error ? STILL_LEVEL_ERROR : STILL_LEVEL_WARNING,
+	still_trial_find(arg,
+	    is_error ? STILL_LEVEL_ERROR : STILL_LEVEL_WARNING,
 	    is_error ? code : 0, object, hint, text);
-}
-
-static const char *below_data(const char *path)
-{
-	size_t n = strlen(DATA_PREFIX);
-
-	return strncmp(path, DATA_PREFIX, n) == 0 ? path + n : path;
 }
 
 /* ---- databases ----------------------------------------------------------- */
@@ -168,7 +146,7 @@ static int list_one(struct still_checked_database *ret, const json_t *from,
 		ret->verified = copy_or_null(
 		    words ? json_string_value(words) : verified, &failed);
 	if (path)
-		ret->path = copy_or_null(below_data(path), &failed);
+		ret->path = copy_or_null(still_below_data(path), &failed);
 	free(path);
 	return failed ? STILL_ERR_NOMEM : 0;
 }
@@ -216,129 +194,9 @@ static int list_described(
 	return failed ? STILL_ERR_NOMEM : 0;
 }
 
-/* ---- what the core itself can tell --------------------------------------- */
-
-static void judge_times(struct trial *trial)
-{
-	const struct still_preflight *preflight = trial->preflight;
-	const struct still_options *options = trial->options;
-	int64_t held_ms = preflight->writers_held_ns / NS_PER_MS;
-	int64_t freeze_ms = preflight->freeze_ns / NS_PER_MS;
-	char text[160];
-
-	if (held_ms > options->stall_ms / 2) {
-		snprintf(text, sizeof(text),
-		    "its writers were held off for %" PRId64
-		    " ms, and `stall_ms` allows %" PRIu32,
-		    held_ms, options->stall_ms);
-		find(trial, STILL_LEVEL_WARNING, 0, preflight->source,
-		    "A backup is refused when copies would hold writers off "
-		    "for longer; raise `stall_ms` before that.",
-		    text);
-	}
-	/* Files that are captured take what they take. */
-	if (!preflight->way && freeze_ms > options->freeze_ms / 2) {
-		snprintf(text, sizeof(text), "its freeze took %" PRId64 " ms",
-		    freeze_ms);
-		find(trial, STILL_LEVEL_WARNING, 0, preflight->source,
-		    "Nothing can be read before the freeze is over; copies, "
-		    "checks (`verify`) and busy writers make it long.",
-		    text);
-	}
-}
-
-/* Of what no page proves itself, only the engine's headers and logs are
- * checked. Said once, as it is true of most. */
-static void judge_checks(struct trial *trial)
-{
-	const struct still_preflight *preflight = trial->preflight;
-	size_t n_frozen = 0;
-	size_t n = 0;
-	char text[160];
-
-	for (size_t i = 0; i < preflight->n_databases; i++) {
-		const char *verified = preflight->databases[i].verified;
-
-		n_frozen += preflight->databases[i].frozen;
-		n += verified && strncmp(verified, "header", 6) == 0;
-	}
-	if (n == 0)
-		return;
-	snprintf(text, sizeof(text),
-	    "no page checksums in %zu of %zu databases: damage inside a page "
-	    "goes unnoticed when the disk does not report it",
-	    n, n_frozen);
-	find(trial, STILL_LEVEL_INFO, 0, preflight->source,
-	    "`verify=quick` looks at the structure of each database when it is "
-	    "frozen.",
-	    text);
-}
-
-/* While it is frozen: it is the engine that knows why. */
-static void judge_way(struct trial *trial, struct still_instance *instance,
-    const struct still_cut *cut)
-{
-	struct still_preflight *preflight = trial->preflight;
-	struct still_buf text = STILL_BUF_INIT;
-
-	if (!cut->way)
-		return;
-	preflight->way = cut->way;
-	preflight->copy_bytes = atomic_load(&instance->spool.used_bytes);
-	still_buf_printf(&text, "a freeze is by %s: ", cut->way);
-	if (preflight->copy_bytes > 0) {
-		still_buf_size(&text, preflight->copy_bytes);
-		still_buf_str(
-		    &text, " of the spool for as long as a session lasts");
-	} else {
-		still_buf_str(&text, "nothing is copied");
-	}
-	if (cut->why)
-		still_buf_printf(&text, "; %s", cut->why);
-	if (text.failed)
-		trial->no_memory = true;
-	else
-		find(trial, STILL_LEVEL_INFO, 0, preflight->source,
-		    cut->why ? "With the source and a `spool` on the same XFS "
-			       "or btrfs, blocks are shared instead."
-			     : NULL,
-		    text.data);
-	still_buf_release(&text);
-}
-
-/* A whole copy is what lets go of the databases. */
-static void judge_room(struct trial *trial, struct still_instance *instance)
-{
-	const struct still_preflight *preflight = trial->preflight;
-	struct still_spool spool = still_spool_of(&instance->spool);
-	struct still_error why = STILL_ERROR_INIT;
-	char text[400];
-
-	if (spool.take(spool.arg, preflight->source, preflight->size_bytes,
-		&why) == 0) {
-		spool.give(spool.arg, preflight->size_bytes);
-		return;
-	}
-	snprintf(text, sizeof(text),
-	    "the databases stay pinned until the end of a session, and a log "
-	    "that is only checkpointed PASSIVE grows meanwhile: %s",
-	    still_error_msg(&why));
-	find(trial, STILL_LEVEL_WARNING, 0, preflight->source, why.hint, text);
-	still_error_clear(&why);
-}
-
-static void judge(struct trial *trial, const struct still_builder *builder)
-{
-	for (size_t i = 0; i < builder->n_damages; i++)
-		find_error(trial, below_data(builder->damages[i].object),
-		    &builder->damages[i].what);
-	judge_times(trial);
-	judge_checks(trial);
-}
-
 /* ---- the trial ----------------------------------------------------------- */
 
-static int freeze(struct trial *trial, struct still_instance *instance,
+static int freeze(struct still_trial *trial, struct still_instance *instance,
     struct still_builder *builder, struct still_error *err)
 {
 	static const atomic_bool never;
@@ -355,15 +213,15 @@ static int freeze(struct trial *trial, struct still_instance *instance,
 	preflight->freeze_ns = still_sys_monotonic_ns() - start_ns;
 	if (rc < 0)
 		return rc;
-	judge_way(trial, instance, &builder->cut);
+	still_trial_judge_way(trial, instance, &builder->cut);
 	still_engine_thaw(instance->engine);
 	preflight->cut_width_ns = builder->cut.last_ns - builder->cut.first_ns;
 	preflight->writers_held_ns = builder->cut.held_ns;
 	return 0;
 }
 
-static int try_freeze(struct trial *trial, struct still_instance *instance,
-    struct still_error *err)
+static int try_freeze(struct still_trial *trial,
+    struct still_instance *instance, struct still_error *err)
 {
 	struct still_preflight *preflight = trial->preflight;
 	struct still_error why = STILL_ERROR_INIT;
@@ -380,12 +238,12 @@ static int try_freeze(struct trial *trial, struct still_instance *instance,
 	if (rc == 0) {
 		rc = list_frozen(preflight, &builder);
 		if (rc == 0)
-			judge(trial, &builder);
+			still_trial_judge(trial, &builder);
 		if (rc == 0 && builder.cut.pinned &&
 		    trial->pin == STILL_PIN_MODE_AUTO)
-			judge_room(trial, instance);
+			still_trial_judge_room(trial, instance);
 	} else if (rc != STILL_ERR_NOMEM) {
-		find_error(trial, preflight->source, &why);
+		still_trial_find_error(trial, preflight->source, &why);
 		/* The freeze has looked for databases anew. */
 		still_engine_describe(instance->engine, &seen);
 		rc = list_described(preflight, &seen);
@@ -396,7 +254,7 @@ static int try_freeze(struct trial *trial, struct still_instance *instance,
 }
 
 /* A session that has the instance is not disturbed, nor one begun meanwhile. */
-static int try_alone(struct trial *trial, struct still_instance *instance,
+static int try_alone(struct still_trial *trial, struct still_instance *instance,
     struct still_error *err)
 {
 	const struct still_preflight *preflight = trial->preflight;
@@ -407,7 +265,7 @@ static int try_alone(struct trial *trial, struct still_instance *instance,
 
 	if (catalog &&
 	    still_catalog_check_source(catalog, preflight->source, &why) < 0) {
-		find_error(trial, preflight->source, &why);
+		still_trial_find_error(trial, preflight->source, &why);
 		still_error_clear(&why);
 		return 0;
 	}
@@ -436,7 +294,7 @@ static int note_instance(struct still_preflight *preflight,
 
 /* All that stands in the way, where the engine can tell it; attach would stop at
  * the first. */
-static int examine(struct trial *trial, const struct still_engine *engine,
+static int examine(struct still_trial *trial, const struct still_engine *engine,
     struct still_error *err)
 {
 	struct still_attach_options options = still_attach_options_of(
@@ -454,7 +312,7 @@ static bool has_errors(const struct still_preflight *preflight)
 	    preflight->findings[0].level == STILL_LEVEL_ERROR;
 }
 
-static int look(struct trial *trial, const struct still_engine *engine,
+static int look(struct still_trial *trial, const struct still_engine *engine,
     struct still_error *err)
 {
 	struct still_preflight *preflight = trial->preflight;
@@ -476,7 +334,7 @@ static int look(struct trial *trial, const struct still_engine *engine,
 		if (rc == STILL_ERR_NOMEM)
 			still_error_nomem(err);
 		else
-			find_error(trial, preflight->source, &why);
+			still_trial_find_error(trial, preflight->source, &why);
 		still_error_clear(&why);
 		return rc == STILL_ERR_NOMEM ? rc : 0;
 	}
@@ -493,7 +351,7 @@ int still_preflight_engine(const struct still_engine *engine,
 {
 	/* What a trial freezes is let go at once: nothing is worth a copy. */
 	struct still_options own = *options;
-	struct trial trial = {
+	struct still_trial trial = {
 	    .options = &own,
 	    .pin = options->pin,
 	    .preflight = ret,

@@ -53,6 +53,45 @@ ctl 0 abort "$mnt"
 stop_fs 'ABORTED(by caller)'
 ok "a second session by another name: busy, and the first goes on"
 
+# ---- by whom -------------------------------------------------------------------
+
+# The owner needs nobody's help. Programs are where that user may enter.
+mkdir -m 700 "$tmp/own" "$tmp/own/spool" "$tmp/own/mnt"
+chown -R postgres: "$tmp/own"
+install -m 755 "${program:?}" "$tmp/owners-stillfs"
+install -m 755 "$STILLCTL" "$tmp/owners-stillctl"
+owner() (cd / && exec runuser -u postgres -- "$@" 7>&- 8>&- </dev/null)
+owner "$tmp/owners-stillctl" backup --create --state "$tmp/own/state" \
+	--spool "$tmp/own/spool" "$c/data" "$tmp/own/set" >"$tmp/out" 2>&1 ||
+	fail "$(cat "$tmp/out")"
+grep -q 'verified; COMMITTED' "$tmp/out" || fail "$(cat "$tmp/out")"
+[ -z "$(find "$tmp/own" ! -user postgres)" ] || fail "files of others"
+ctl 0 verify "$tmp/own/set"
+if owner test -w /dev/fuse; then
+	owner "$tmp/owners-stillfs" "$c/data" "$tmp/own/mnt" \
+		-o "state=$tmp/own/state,spool=$tmp/own/spool" || fail "the owner's mount"
+	[ "$(owner cat "$tmp/own/mnt/backup/data/PG_VERSION")" = \
+		"$(cat "$c/data/PG_VERSION")" ] || fail "the owner reads nothing"
+	owner fusermount3 -u "$tmp/own/mnt" || fail "fusermount3"
+	away "$tmp/own/mnt"
+fi
+ok "the owner backs up, and mounts"
+
+# Whoever may not look into the cluster may not look into the mount.
+start_fs "$c/data" -o allow_other
+ls "$mnt/backup/data" >"$tmp/out" || fail "root may not"
+cat "$mnt/backup/backup.json" >"$tmp/out" || fail "root may not"
+for path in "" /backup /backup/backup.json /backup/data/PG_VERSION /status \
+	/status.json /metrics /events; do
+	setpriv --reuid=65534 --regid=65534 --clear-groups cat "$mnt$path" \
+		>"$tmp/out" 2>"$tmp/err" && fail "nobody reads $path"
+	[ ! -s "$tmp/out" ] && grep -q 'Permission denied' "$tmp/err" ||
+		fail "$path: $(cat "$tmp/out" "$tmp/err")"
+done
+ctl 0 abort "$mnt"
+stop_fs 'ABORTED(by caller)'
+ok "with allow_other nobody sees what only the owner may"
+
 # As it stands in the background: where we are matters to no name.
 (cd "$c" && stillfs data "$mnt") || fail "relative"
 named relative

@@ -151,6 +151,7 @@ assert sorted(d["databases"]) == ["a\nb\\\" %", "postgres", "raw", "template0",
 assert d["encoded_databases"] == ["636166e9"], d
 assert d["log"]["timeline"] == 2, d
 END
+ctl 0 verify "$tmp/copies/idle"
 ok "names that are no text, and a second timeline"
 
 # And of what has not changed between the two, so are the bytes.

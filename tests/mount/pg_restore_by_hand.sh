@@ -64,6 +64,28 @@ ctl 1 restore --create --database data "$tmp/set" "$tmp/alone"
 ctl_complains 'is no database that can be restored alone'
 ok "restored by stillctl; as a whole only"
 
+# Brought to a later moment, by an archive.
+mkdir "$tmp/archive" && chown postgres "$tmp/archive"
+cluster_stop "$cluster"
+cluster_conf "$cluster" 'archive_mode = on' "archive_command = 'cp %p $tmp/archive/%f'"
+cluster_start "$cluster"
+ctl 0 backup --create --state "$state" "$cluster/data" "$tmp/based"
+cluster_psql "$cluster" -c 'CREATE TABLE later AS SELECT 2 AS i'
+segment=$(cluster_psql "$cluster" -c 'SELECT pg_walfile_name(pg_switch_wal())')
+wait_for 30 test -e "$tmp/archive/$segment" || fail "no archive"
+cluster_psql "$cluster" -c 'DROP TABLE later'
+ctl 0 restore --create "$tmp/based" "$tmp/moved"
+mkdir "$tmp/moved/sock" && chown postgres "$tmp/moved/sock"
+cluster_conf "$tmp/moved" "restore_command = 'cp $tmp/archive/%f %p'" 'archive_mode = off'
+touch "$tmp/moved/data/recovery.signal"
+chown postgres: "$tmp/moved/data/recovery.signal"
+cluster_start "$tmp/moved" -k "$tmp/moved/sock"
+moved() { [ "$(cluster_psql "$tmp/moved" -c 'SELECT pg_is_in_recovery()')" = f ]; }
+wait_for 60 moved || fail "it does not end its recovery"
+[ "$(cluster_psql "$tmp/moved" -c 'SELECT i FROM later')" = 2 ] || fail "too early"
+cluster_stop "$tmp/moved"
+ok "brought to a later moment by an archive of the WAL"
+
 # Without tablespaces the place is the data directory itself.
 cluster_psql "$cluster" -c 'DROP TABLESPACE space' -c 'CREATE TABLE u AS SELECT 1 AS i'
 ctl 0 backup --create --state "$state" "$cluster/data" "$tmp/stored"

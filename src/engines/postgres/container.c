@@ -21,8 +21,10 @@
 #define DIGEST_BYTES (UINT64_C(64) << 10)
 #define PAGE_BYTES STILL_PG_CAPTURE_PAGE_BYTES
 
-/* A file whose end moves at every look, or one that cannot be shared. */
-#define CLONE_TRIES 16
+/* A file whose end moves at every look, or one that cannot be shared. What is
+ * appended to goes beyond its last block soon, and then its end is no matter: many
+ * tries take a millisecond, and not so many were too few beside a busy log. */
+#define CLONE_TRIES 1000
 
 /* A page is written in microseconds, unless its writer has to wait for a
  * processor. So each look is twice as long after the one before, up to 128 ms; a

@@ -216,7 +216,10 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	signal(SIGABRT, say_and_die);
 	signal(SIGALRM, say_and_die);
+	/* The sanitizer says more. */
+#ifndef __SANITIZE_ADDRESS__
 	signal(SIGSEGV, say_and_die);
+#endif
 	snprintf(now, sizeof(now), "one of the seeds\n");
 	for (size_t i = 0; i < n_seeds; i++)
 		run(&seeds[i]);

@@ -191,7 +191,7 @@ wait_fs
 for name in early slow; do
 	sql "DROP TABLE t_$name" && sql "DROP TABLESPACE $name" || fail "$name"
 done
-cluster_run "$c" pg_basebackup -D "$tmp/s/data" -R -X stream -c fast \
+cluster_run "$c" pg_basebackup -D "$tmp/s/data" -R -X stream -c fast --no-sync \
 	>"$tmp/out" 2>&1 || fail "$(cat "$tmp/out")"
 mkdir "$tmp/s/sock"
 chmod 755 "$tmp/s"

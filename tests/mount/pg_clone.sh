@@ -45,6 +45,29 @@ one() {
 	ok "$kind, ${*:-as it comes}: by $want"
 }
 
+# crowded: the disk fills up while clones keep what is overwritten. They go before
+# the server has none.
+crowded() {
+	local free_mib
+	start_fs "$c/data"
+	ls "$mnt/backup" >/dev/null || fail "ls"
+	cat "$mnt/backup/data/PG_VERSION" >/dev/null || fail "not served"
+	free_mib=$(df -m --output=avail "$tmp/$kind" | tail -n 1)
+	fallocate -l $((free_mib - 70))M "$tmp/$kind/big" || fail "fallocate"
+	wait_for 10 grep -q 'on the file system of the clones' "$mnt/status" ||
+		fail "it does not give up: $(df -m "$tmp/$kind"; cat "$mnt/status")"
+	cat "$mnt/backup/data/global/pg_control" >/dev/null 2>&1 &&
+		fail "it serves on"
+	cluster_psql "$c" -c "CREATE TABLE crowded AS SELECT 1" \
+		-c "DROP TABLE crowded" || fail "the server has no room"
+	rm "$tmp/$kind/big"
+	umount "$mnt" || fail "umount"
+	wait_fs
+	grep -q 'outcome="ABORTED(pin lost)"' "$log" || fail "$(tail -n 3 "$log")"
+	bank_orderly "$c"
+	ok "$kind: clones go before the server has no room"
+}
+
 for kind in xfs btrfs; do
 	disk $kind
 	c=$tmp/$kind/c
@@ -55,6 +78,8 @@ for kind in xfs btrfs; do
 	mkdir -m 700 "$tmp/$kind/spool"
 	one clone -o "freeze=clone,spool=$tmp/$kind/spool"
 	one copy -o freeze=copy
+	crowded
+	one clone
 	bank_close "$c"
 	cluster_stop "$c"
 	umount "$tmp/$kind" || fail "something of $kind is still held"

@@ -95,6 +95,11 @@ int still_pg_capture_run(struct still_pg_capture *capture,
     const struct still_pg_list *list, bool all, struct still_pg_captures *ret,
     struct still_error *err);
 
+/* LOST where clones would soon leave their server no room (container.h, rule 6).
+ * Not beside a run. Does not block. */
+int still_pg_capture_watch(
+    const struct still_pg_capture *capture, struct still_error *err);
+
 /* How it was done so far: "clone", "copy", "clone+copy"; static. `*ret_reason`
  * is why not all were cloned, where that was tried, or NULL; borrowed. */
 const char *still_pg_capture_way(

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -176,4 +177,27 @@ int still_pg_room_ask(
 	if (bytes <= capture->left_bytes)
 		return 0;
 	return still_pg_room_take(capture, bytes - capture->left_bytes, err);
+}
+
+/* ---- while it is served -------------------------------------------------- */
+
+int still_pg_capture_watch(
+    const struct still_pg_capture *capture, struct still_error *err)
+{
+	for (size_t i = 0; i < capture->n_containers; i++) {
+		uint64_t free_bytes;
+
+		if (still_pg_container_is_short(
+			capture->containers[i], &free_bytes))
+			return still_error_set(err, STILL_ERR_LOST, 0,
+			    "Make room there; or copy faster, at a time when "
+			    "less is written, or with `freeze=copy`.",
+			    "data directory `%s`: %" PRIu64
+			    " bytes are left on the file system of the clones, "
+			    "and they keep what the server overwrites",
+			    capture->request.walk->roots[STILL_PG_ROOT_DATA]
+				.path,
+			    free_bytes);
+	}
+	return 0;
 }

@@ -36,6 +36,7 @@
 struct still_pg_container {
 	int fd;
 	bool clones;
+	uint64_t floor_bytes; /* what clones leave */
 	uint64_t block_bytes;
 	uint64_t end_bytes;
 	struct still_ahead ahead;
@@ -44,6 +45,33 @@ struct still_pg_container {
 	size_t n_digests;
 	size_t capacity;
 };
+
+#define FLOOR_BYTES (UINT64_C(1) << 30)
+#define FLOOR_PART 20
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t floor_of(const struct statfs *fs)
+{
+	uint64_t unit = (uint64_t) fs->f_bsize;
+
+	return least(least(FLOOR_BYTES, fs->f_blocks * unit / FLOOR_PART),
+	    fs->f_bavail * unit / 2);
+}
+
+bool still_pg_container_is_short(
+    const struct still_pg_container *container, uint64_t *ret_free_bytes)
+{
+	struct statfs fs;
+
+	if (!container->clones || fstatfs(container->fd, &fs) != 0)
+		return false;
+	*ret_free_bytes = fs.f_bavail * (uint64_t) fs.f_bsize;
+	return *ret_free_bytes < container->floor_bytes;
+}
 
 int still_pg_container_new(int fd, bool clones, struct still_pg_container **ret)
 {
@@ -57,6 +85,7 @@ int still_pg_container_new(int fd, bool clones, struct still_pg_container **ret)
 		return -ENOMEM;
 	container->fd = fd;
 	container->clones = clones;
+	container->floor_bytes = floor_of(&fs);
 	container->block_bytes = clones && fs.f_bsize > 0
 	    ? (uint64_t) fs.f_bsize
 	    : STILL_PG_COPY_ALIGN_BYTES;

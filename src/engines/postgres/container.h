@@ -19,6 +19,10 @@
  *     that took what it could not keep gives back zeros, and a page of zeros is a
  *     good page. So whatever is read is compared.
  *  5. With its last descriptor the file is gone.
+ *  6. Clones cost nothing at first; but what the server overwrites is kept for
+ *     their sake. Of the file system that they lie on they leave a twentieth, a
+ *     GiB, or half of what was free at first, whichever is least: with less, its
+ *     server might soon have none.
  *
  * Threads: one while it is added to, then any; what was captured may be read
  * while nothing is added.
@@ -94,6 +98,11 @@ int still_pg_container_copy(struct still_pg_container *container, int fd,
  * CORRUPT where they are not what was copied, IO, NOMEM. Any thread. */
 int still_pg_extent_read(const struct still_pg_extent *extent, const char *name,
     uint64_t off_bytes, void *data, size_t len, struct still_error *err);
+
+/* Has the file system of these clones less left than rule 6 says? Then also how
+ * much that is. False where that cannot be found out. Any thread. */
+bool still_pg_container_is_short(
+    const struct still_pg_container *container, uint64_t *ret_free_bytes);
 
 /* Accepts NULL. */
 void still_pg_container_free(struct still_pg_container *container);

@@ -167,14 +167,12 @@ static int pg_read(struct still_engine_instance *base, void *object,
 	    instance_of(base)->frozen, object, off_bytes, data, len, err);
 }
 
-/* Once frozen, the server may even be gone. */
+/* Once frozen, the server may even be gone; but it may also run out of room. */
 static int pg_keep(struct still_engine_instance *base,
     struct still_held *ret_held, struct still_error *err)
 {
-	(void) base;
-	(void) err;
 	*ret_held = (struct still_held){0};
-	return 0;
+	return still_pg_capture_watch(instance_of(base)->frozen->capture, err);
 }
 
 static int pg_close(struct still_engine_instance *base, void *object,

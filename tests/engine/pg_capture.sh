@@ -70,7 +70,7 @@ cluster() {
 	mkdir -p "$1"/{base/5,global,pg_wal,pg_tblspc} || fail "mkdir $1"
 	echo 15 >"$1/PG_VERSION"
 	echo x >"$1/global/pg_control"
-	head -c 20004864 /dev/urandom >"$1/base/5/16384"
+	head -c 20000000 /dev/urandom >"$1/base/5/16384"
 	head -c 8192 /dev/urandom >"$1/base/5/16385"
 	: >"$1/base/5/16386"
 	head -c 100 /dev/urandom >"$1/pg_wal/00000002.history"
@@ -240,7 +240,7 @@ for pair in ext4:copy xfs:clone btrfs:clone; do
 	exec 9>"$tmp/hold.$fs"
 	wait_for 30 grep -q "^$way of" "$tmp/out" || fail "$(cat "$tmp/out")"
 	# What is written now is held by the clone too.
-	head -c 20004864 /dev/urandom | dd of="$data/base/5/16384" conv=notrunc \
+	head -c 20000000 /dev/urandom | dd of="$data/base/5/16384" conv=notrunc \
 		status=none
 	[ "$(used "$tmp/$fs")" -gt $((before + 15000)) ] ||
 		fail "$fs holds nothing: $before, $(used "$tmp/$fs")"

@@ -30,7 +30,7 @@ sql 'CREATE TABLE t AS SELECT a, repeat(md5(a::text), 50) AS b
 # which is written over when the relation grows.
 node=$(sql "SELECT pg_relation_filepath('t')")
 whole=$(stat -c %s "$c/data/$node")
-head -c 4096 /dev/urandom >>"$c/data/$node"
+head -c 4096 /dev/zero >>"$c/data/$node"
 mkdir "$tmp/way" && ln -s "$c/data" "$tmp/way/there"
 
 ctl 0 backup --state "$state" --create "$tmp/way/there" "$tmp/set"

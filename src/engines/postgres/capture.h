@@ -13,8 +13,9 @@
  *  3. A file that vanished since it was listed is left out, or fails the capture
  *     where all are wanted (WAL). One that shrinks or grows is captured up to
  *     the size that it had when it was opened, or less. That is right for a
- *     server whose WAL tells of all this. Of a relation whole pages are captured:
- *     a part of one behind them is nothing to the server.
+ *     server whose WAL tells of all this. What a full disk
+ *     left of a page behind a relation, zeros, is nothing to the server, and
+ *     left out.
  *  4. Files are captured by some threads, each with containers of its own.
  *
  * Threads: one call at a time. What was captured may be read by any thread, not

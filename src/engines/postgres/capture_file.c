@@ -253,6 +253,31 @@ static int look(const struct job *job, struct stat *ret_st)
 	return rc;
 }
 
+/*
+ * How much of the file is a part of a page that a disk left behind which was full
+ * once. The server appends zeros (mdextend), and fills them later; what it could not
+ * append whole it does not look at, and writes over when the relation grows. Where
+ * something else stands there, that was a page: it is captured as it is.
+ */
+static uint64_t left_over(const struct job *job)
+{
+	static const uint8_t zeros[STILL_PG_CAPTURE_PAGE_BYTES];
+	uint8_t part[STILL_PG_CAPTURE_PAGE_BYTES];
+	size_t len = (size_t) (job->size_bytes % sizeof(part));
+	int flags = fcntl(job->fd, F_GETFL);
+	ssize_t n;
+
+	if (len == 0)
+		return 0;
+	/* Past the page cache go whole blocks only. */
+	if (flags >= 0 && (flags & O_DIRECT))
+		(void) fcntl(job->fd, F_SETFL, flags & ~O_DIRECT);
+	n = still_sys_pread(job->fd, part, len, job->size_bytes - len);
+	if (flags >= 0 && (flags & O_DIRECT))
+		(void) fcntl(job->fd, F_SETFL, flags);
+	return n == (ssize_t) len && memcmp(part, zeros, len) == 0 ? len : 0;
+}
+
 /* Open, capture, and look whether it is still the same. */
 static int capture_open(
     struct job *job, struct still_pg_captured *file, struct still_error *err)
@@ -268,11 +293,8 @@ static int capture_open(
 	if (rc < 0)
 		return failed(job, rc, "looking at it", err);
 	job->size_bytes = (uint64_t) file->st.st_size;
-	/* A part of a page that stays, because a disk was full once, is none to the
-	 * server either: it reads whole pages, and writes over it when it appends. */
 	if (job->entry->rule == STILL_PG_RELATION)
-		job->size_bytes -= job->size_bytes %
-		    STILL_PG_CAPTURE_PAGE_BYTES;
+		job->size_bytes -= left_over(job);
 	job->extent = &file->extent;
 	rc = capture_bytes(job, &file->st, err);
 	if (rc < 0)

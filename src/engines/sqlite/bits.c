@@ -29,15 +29,20 @@ bool sqlite_bits_set(_Atomic uint64_t *bits, uint64_t at)
 uint64_t sqlite_bits_run(
     const _Atomic uint64_t *bits, uint64_t at, uint64_t max)
 {
-	bool set = sqlite_bits_has(bits, at);
+	bool set = false;
 	uint64_t n = 0;
 
 	while (n < max) {
 		unsigned shift = (at + n) % 64;
 		uint64_t word = atomic_load_explicit(
 		    &bits[(at + n) / 64], memory_order_acquire);
-		uint64_t others = (set ? ~word : word) >> shift;
+		uint64_t others;
 
+		/* By the same look as its neighbours: a bit that is set between
+		 * two looks would be a run of nothing. */
+		if (n == 0)
+			set = word >> shift & 1;
+		others = (set ? ~word : word) >> shift;
 		if (others) {
 			n += (unsigned) __builtin_ctzll(others);
 			break;

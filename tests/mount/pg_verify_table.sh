@@ -61,11 +61,13 @@ take() {
 	stop=$(sed -n 's/.*"End-LSN": "\([^"]*\)".*/\1/p' \
 		"$intact/data/backup_manifest")
 	last=$(cd "$intact/data/pg_wal" && printf '%s\n' 0* | sort | tail -n 1)
+	# What lies before it in its segment is nothing to the backup.
 	offset=$(($(dec "$start") % 1048576))
+	next_page=$((offset / 8192 + 1))
 }
 dec() { echo $((16#${1%/*} << 32 | 16#${1#*/})); }
 # Is there a block of t that the WAL of the backup replaces, and one that it does
-# not? And more than one segment.
+# not? And more than one segment, with some pages in the first.
 has_all() {
 	"$pg_bin/pg_waldump" -p "$intact/data/pg_wal" -s "$start" -e "$stop" \
 		>"$tmp/waldump" || fail "pg_waldump"
@@ -76,7 +78,8 @@ has_all() {
 	sed -n "s|.*rel [0-9]*/[0-9]*/${t##*/} blk \([0-9]*\).*|\1|p" \
 		"$tmp/waldump" | sort -nu >"$tmp/changed"
 	bare=$(seq 0 $((blocks - 1)) | grep -vxFf "$tmp/changed" | head -n 1)
-	[ -n "$covered" ] && [ -n "$bare" ] && [ "$first" != "$last" ]
+	[ -n "$covered" ] && [ -n "$bare" ] && [ "$first" != "$last" ] &&
+		[ $next_page -lt 100 ]
 }
 
 make_cluster
@@ -341,11 +344,11 @@ row 'flip "data/pg_wal/$first" $((offset + 26)); mend' \
 	"$(cluster "\`pg_wal/$first\`: record at $start fails its checksum")"
 row 'flip "data/pg_wal/$first" $((offset + 20)); mend' \
 	"$(cluster "\`pg_wal/$first\`: record at $start fails its checksum")"
-row 'flip "data/pg_wal/$first" $((8192 + 9)); mend' \
+row 'flip "data/pg_wal/$first" $((next_page * 8192 + 9)); mend' \
 	"$(cluster "\`pg_wal/$first\`: page at ")*"
-row 'flip "data/pg_wal/$first" 500000; mend' \
+row 'flip "data/pg_wal/$first" $(((offset + 1048576) / 2)); mend' \
 	"$(cluster "\`pg_wal/$first\`: record at ")*"
-row 'dd if=/dev/zero of="data/pg_wal/$first" bs=8192 seek=5 count=1 conv=notrunc status=none; mend' \
+row 'dd if=/dev/zero of="data/pg_wal/$first" bs=8192 seek=$((next_page + 1)) count=1 conv=notrunc status=none; mend' \
 	"$(cluster "\`pg_wal/$first\`: page at ")*"
 row 'swap "data/pg_wal/$first" "data/pg_wal/$last"; mend' \
 	"$(cluster "\`pg_wal/$first\`: page at ")*"

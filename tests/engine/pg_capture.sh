@@ -225,6 +225,17 @@ ok "a spool without room is told before"
 
 # Who is killed leaves nothing.
 used() { sync -f "$1" && df --output=used "$1" | tail -n 1; }
+# What is used of it when nothing more is being freed: btrfs takes its time.
+settled() {
+	local now last='' same=0
+	while [ $same -lt 5 ]; do
+		now=$(used "$1")
+		[ "$now" = "$last" ] && same=$((same + 1)) || same=0
+		last=$now
+		sleep 0.1
+	done
+	echo "$now"
+}
 same_as_before() { [ "$(used "$1")" -le "$2" ]; }
 for pair in ext4:copy xfs:clone btrfs:clone; do
 	fs=${pair%:*} way=${pair#*:} data=$tmp/xfs/db/data
@@ -232,7 +243,7 @@ for pair in ext4:copy xfs:clone btrfs:clone; do
 	# What was removed before is being freed still, but not beyond this.
 	umount "$tmp/$fs" && mount -o loop "$tmp/$fs.disk" "$tmp/$fs" ||
 		fail "mount of $fs"
-	before=$(used "$tmp/$fs")
+	before=$(settled "$tmp/$fs")
 	mkfifo "$tmp/hold.$fs"
 	"$CAPTURE" "$way" "$tmp/ext4/spool" - "$data" PG_15_202209061 \
 		<"$tmp/hold.$fs" >"$tmp/out" 2>&1 &

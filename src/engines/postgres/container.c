@@ -21,9 +21,9 @@
 #define DIGEST_BYTES (UINT64_C(64) << 10)
 #define PAGE_BYTES STILL_PG_CAPTURE_PAGE_BYTES
 
-/* A file whose end moves at every look, or one that cannot be shared. What is
- * appended to goes beyond its last block soon, and then its end is no matter: many
- * tries take a millisecond, and not so many were too few beside a busy log. */
+/* EINVAL is the answer for a file that was cut below a step at every look, and for
+ * one that cannot be shared at all. The end of one that grows is left to the kernel
+ * (settle()), and costs no try. All of them take a millisecond. */
 #define CLONE_TRIES 1000
 
 /* A page is written in microseconds, unless its writer has to wait for a

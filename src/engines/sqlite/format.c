@@ -20,6 +20,12 @@ static uint32_t get4(const uint8_t *p)
 	    (uint32_t) p[2] << 8 | p[3];
 }
 
+static void put4(uint8_t *p, uint32_t value)
+{
+	value = htobe32(value);
+	memcpy(p, &value, 4);
+}
+
 bool sqlite_page_size_valid(uint32_t bytes)
 {
 	return bytes >= SQLITE_PAGE_SIZE_MIN && bytes <= SQLITE_PAGE_SIZE_MAX &&
@@ -115,6 +121,35 @@ const char *sqlite_wal_header_parse(
 	if (!sqlite_page_size_valid(ret->page_size_bytes))
 		return "impossible page size";
 	return NULL;
+}
+
+struct sqlite_checksum sqlite_wal_header_write(uint32_t page_size_bytes,
+    const uint8_t salts[8], uint8_t ret[SQLITE_WAL_HEADER_BYTES])
+{
+	struct sqlite_checksum sum = {0, 0};
+
+	put4(ret, 0x377f0682);
+	put4(ret + 4, FORMAT_VERSION);
+	put4(ret + 8, page_size_bytes);
+	put4(ret + 12, 0);
+	memcpy(ret + 16, salts, 8);
+	sum = sqlite_checksum_add(sum, false, ret, 24);
+	put4(ret + 24, sum.s0);
+	put4(ret + 28, sum.s1);
+	return sum;
+}
+
+void sqlite_frame_header_write(const struct sqlite_frame_header *header,
+    const void *page, uint32_t page_size_bytes, struct sqlite_checksum *sum,
+    uint8_t ret[SQLITE_FRAME_HEADER_BYTES])
+{
+	put4(ret, header->page);
+	put4(ret + 4, header->n_pages_commit);
+	memcpy(ret + 8, header->salts, sizeof(header->salts));
+	*sum = sqlite_checksum_add(*sum, false, ret, 8);
+	*sum = sqlite_checksum_add(*sum, false, page, page_size_bytes);
+	put4(ret + 16, sum->s0);
+	put4(ret + 20, sum->s1);
 }
 
 void sqlite_frame_header_parse(const uint8_t bytes[SQLITE_FRAME_HEADER_BYTES],

@@ -120,6 +120,11 @@ const char *sqlite_wal_header_parse(
     const uint8_t bytes[SQLITE_WAL_HEADER_BYTES],
     struct sqlite_wal_header *ret);
 
+/* The 32 bytes of a header with little-endian checksum words, and the checksum
+ * that is the seed of frame 1. */
+struct sqlite_checksum sqlite_wal_header_write(uint32_t page_size_bytes,
+    const uint8_t salts[8], uint8_t ret[SQLITE_WAL_HEADER_BYTES]);
+
 struct sqlite_frame_header {
 	uint32_t page;           /* numbered from 1 */
 	uint32_t n_pages_commit; /* 0 unless this frame ends a transaction */
@@ -129,6 +134,12 @@ struct sqlite_frame_header {
 
 void sqlite_frame_header_parse(const uint8_t bytes[SQLITE_FRAME_HEADER_BYTES],
     struct sqlite_frame_header *ret);
+
+/* The 24 bytes before `page`, in a log as sqlite_wal_header_write() begins one;
+ * `sum` is that of the frame before, and then of this one. */
+void sqlite_frame_header_write(const struct sqlite_frame_header *header,
+    const void *page, uint32_t page_size_bytes, struct sqlite_checksum *sum,
+    uint8_t ret[SQLITE_FRAME_HEADER_BYTES]);
 
 /* Where frame `frame` (from 1) begins in the -wal file. */
 static inline uint64_t sqlite_frame_offset(

@@ -28,6 +28,8 @@ int fs_errno(int code)
 		return ENOMEM;
 	case STILL_ERR_PROTO:
 		return EPROTO;
+	case STILL_ERR_BASE:
+		return ENODATA;
 	case STILL_ERR_CANCELLED:
 		return ESHUTDOWN;
 	case STILL_ERR_STALE:

@@ -156,6 +156,8 @@ const char *still_error_word(int code)
 		return "no-space";
 	case STILL_ERR_PROTO:
 		return "no-session";
+	case STILL_ERR_BASE:
+		return "no-base";
 	default:
 		return "failed";
 	}

@@ -31,6 +31,8 @@ enum still_err_code {
 	STILL_ERR_STALE = -13,      /* it belongs to a session that is over */
 	STILL_ERR_NOSPACE = -14,    /* a disk is full */
 	STILL_ERR_PROTO = -15,      /* there is nothing to do this to */
+	STILL_ERR_BASE = -16,       /* there is nothing to build on: a full
+				       session is needed first */
 };
 
 struct still_error {

@@ -239,7 +239,7 @@ static int walk(struct ctl_mounted_origin *mounted, const atomic_bool *cancel,
 
 static int code_of_word(const char *word)
 {
-	for (int code = STILL_ERR_FAILED; code >= STILL_ERR_PROTO; code--)
+	for (int code = STILL_ERR_FAILED; code >= STILL_ERR_BASE; code--)
 		if (strcmp(still_error_word(code), word) == 0)
 			return code;
 	return STILL_ERR_IO;

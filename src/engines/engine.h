@@ -23,9 +23,7 @@
  *
  * An engine never writes into the instance (but for `assist`), never waits for
  * ever, never prints and never exits. It may have threads of its own between
- * freeze and thaw. check_set needs no instance. Later operations of the contract
- * (truncate, apply) join this table as optional members when the core first
- * calls them.
+ * freeze and thaw. check_set and apply need no instance.
  *
  * Threads: match, attach, describe, freeze, thaw and detach of one instance
  * are called by one thread at a time; `thaw` may come from
@@ -96,6 +94,9 @@ struct still_attach_options {
 	/* The engine may write into the instance what its application would
 	 * write: its own checkpoints. */
 	bool assist;
+	/* Incremental sessions will be asked for: what they need may be kept in
+	 * the instance from a full session's freeze on. */
+	bool incremental;
 };
 
 struct still_database_info {
@@ -148,8 +149,46 @@ struct still_spool {
 	void *arg;
 };
 
+/* ---- what a session builds on -------------------------------------------- */
+
+/* The XXH3-64 of each page of a file as it was in a session, page 1 first. The
+ * last page may be shorter than the others. Constant; valid as long as its base. */
+struct still_page_sums {
+	const uint64_t *sums;
+	uint64_t n;
+	uint32_t page_bytes;
+};
+
+/*
+ * The last session that was committed and is no copy: what an incremental one
+ * adds to, and what a full one can be compared with. Made by the core.
+ */
+struct still_base {
+	const char *session; /* its id */
+	uint64_t number;
+	/* What the engine noted then (still_builder_note()); borrowed. NULL:
+	 * nothing. Nobody but the engine wrote it, and it is as durable as the
+	 * catalog; a later version of the engine may read what an earlier one
+	 * noted. */
+	const json_t *note;
+	/* The sums of the pages of `path` (in that set: "data/app.db") as of
+	 * then. NOTFOUND: there are none; CORRUPT, IO, NOMEM. May read all of
+	 * them; asked again, it gives the same ones. One thread at a time. */
+	int (*page_sums)(void *arg, const char *path,
+	    struct still_page_sums *ret, struct still_error *err);
+	void *arg;
+};
+
 struct still_freeze_request {
 	/* All valid until thaw. */
+
+	/* NULL: there is none, or nobody remembers any. */
+	const struct still_base *base;
+	/* Hand over only what was added since `base`, which is there: logs
+	 * under logs/, whole under data/ what is not in it. BASE: that cannot
+	 * be had, and a full session can; UNSUPPORTED: the instance keeps no
+	 * logs that could be had (circular logging). */
+	bool incremental;
 
 	/* Nothing will be read, and it is thawed at once: what is copied only
 	 * to be read may be left out, when there is room for it. */
@@ -184,6 +223,10 @@ struct still_file_spec {
 	 * path over with the same identity hand over the same bytes. Text, at
 	 * most STILL_IDENTITY_MAX_BYTES, copied. NULL: never the same. */
 	const char *identity;
+	/* Not 0: the sums of its pages are wanted by a later session that builds
+	 * on this one (struct still_base). The core makes them of what is
+	 * read. */
+	uint32_t page_bytes;
 	void *object; /* handed back to read; owned by the engine, valid until
 			 thaw */
 };
@@ -214,6 +257,26 @@ int still_builder_link(struct still_builder *builder, const char *path,
  */
 int still_builder_database(struct still_builder *builder, json_t *description,
     struct still_error *err);
+
+/* What the engine wants to know of this session when a later one builds on it.
+ * At most once; the reference is stolen, also on failure; NULL is "out of
+ * memory". */
+int still_builder_note(
+    struct still_builder *builder, json_t *note, struct still_error *err);
+
+/*
+ * INCREMENTAL: room for the sums of the pages of `path` ("data/app.db"), which is
+ * in the base, or was, and is not handed over whole. The engine fills all of
+ * `*ret_sums` before freeze returns; they are the core's. NOMEM, NOSPACE, IO.
+ */
+int still_builder_page_sums(struct still_builder *builder, const char *path,
+    uint32_t page_bytes, uint64_t n_pages, uint64_t **ret_sums,
+    struct still_error *err);
+
+/* INCREMENTAL: `path` ("data/app.db") is in the base, and in the instance no
+ * more. */
+int still_builder_dropped(
+    struct still_builder *builder, const char *path, struct still_error *err);
 
 /* How the databases' moments relate. */
 struct still_cut {
@@ -371,6 +434,47 @@ struct still_check_request {
 typedef int still_check_set_fn(
     const struct still_check_request *request, struct still_error *err);
 
+/* One link of a chain, and what has become of the links before it. */
+struct still_apply_request {
+	int root_fd; /* what is to become the databases: everything is there
+			under its path in the set ("data/app.db"), as of the
+			link before. Ours alone; nothing has it open */
+	int set_fd;  /* the incremental set's directory; each file of it that
+			its sums name was compared with them */
+	const char *set;           /* its path, for messages */
+	const json_t *description; /* its backup.json, of the known format */
+	const atomic_bool *cancel;
+};
+
+/*
+ * Optional; for who can freeze incrementally. Make of the databases below root_fd
+ * what they were when the set was frozen: apply its logs, drop what it drops.
+ * Files of the set under data/ and tablespaces/ are put in place by the core
+ * before that, over what has their name. Prove the result as far as the set says
+ * what it is. Files that are changed or made are synced by the core. CORRUPT (the
+ * set is damaged, or does not belong to what is there), IO, NOSPACE, NOMEM,
+ * CANCELLED. What is not to be trusted is the set.
+ */
+typedef int still_apply_fn(
+    const struct still_apply_request *request, struct still_error *err);
+
+/* What a truncation released, or would. */
+struct still_truncated {
+	char range[128]; /* in the engine's words: "0/3000000 - 0/9000028"; "":
+			    nothing */
+	uint64_t bytes;  /* 0: not known */
+};
+
+/*
+ * Optional; for who keeps logs for incremental sessions. Release what no session
+ * from `base` on needs, oldest first: `base` is the newest one that is committed
+ * and on record. With `dry_run` only tell. The instance is attached, and may be
+ * frozen. UNSUPPORTED: it keeps none. LOST, IO, ACCESS.
+ */
+typedef int still_truncate_fn(struct still_engine_instance *instance,
+    const struct still_base *base, bool dry_run, struct still_truncated *ret,
+    struct still_error *err);
+
 /* Free the instance. It is thawed first. Accepts NULL. */
 typedef void still_detach_fn(struct still_engine_instance *instance);
 
@@ -387,6 +491,8 @@ struct still_engine {
 	still_check_set_fn *check_set; /* NULL: it has no means */
 	still_close_fn *close;         /* NULL: it has no closing files */
 	still_examine_fn *examine;     /* NULL: attach tells all there is */
+	still_apply_fn *apply;         /* NULL: nothing is incremental */
+	still_truncate_fn *truncate;   /* NULL: it keeps nothing */
 };
 
 /* The engine for `source`, or NULL. With `name` (may be NULL) only the engine

@@ -281,7 +281,7 @@ static int commit_last(struct fs_state *state, struct still_error *err)
 {
 	struct fs_shown *shown = fs_state_get_any(state);
 	struct still_session_status status;
-	int rc = still_session_commit(shown->session, err);
+	int rc = still_session_commit(shown->session, NULL, NULL, err);
 
 	if (rc == 0) {
 		still_session_status(shown->session, &status);
@@ -303,7 +303,7 @@ static int commit(struct fs_state *state, struct still_error *err)
 
 	if (!shown)
 		return commit_last(state, err);
-	rc = still_session_commit(shown->session, err);
+	rc = still_session_commit(shown->session, NULL, NULL, err);
 	if (has_ended(shown->session))
 		retire(state, shown);
 	fs_state_put(state, shown);

@@ -155,6 +155,9 @@ struct still_options {
 	uint64_t wal_max_bytes; /* how much the logs may grow for a session */
 	bool assist; /* checkpoint for the application, which writes to its
 			files */
+	/* Incremental sessions will be asked for: what they need may be kept in
+	 * the instance from a full session on. */
+	bool incremental;
 	/* Remembers the sessions, and lets one at a time have the instance.
 	 * Borrowed, outlives the instance. NULL: nothing is remembered, nobody
 	 * kept out. Refused when the source and it lie in one another. */
@@ -297,10 +300,14 @@ const char *still_state_word(enum still_state state);
 enum still_session_kind {
 	STILL_FULL,
 	STILL_COPY, /* likewise, but nothing is ever built on it */
+	/* What was added since its base: the last session that was committed
+	 * and is no copy. A full session and those that build on it, one on the
+	 * other, are a chain. */
+	STILL_INCREMENTAL,
 	STILL_SESSION_KIND_COUNT
 };
 
-/* "full", "copy". Static. */
+/* "full", "copy", "incremental". Static. */
 const char *still_session_kind_word(enum still_session_kind kind);
 
 /* Numbers of an outcome stand in the catalog: they never change. */
@@ -352,7 +359,12 @@ void still_session_free(struct still_session *session);
  * with the same identity; any other gets the second of the freeze, or the next
  * one after its last time. On failure the session is ENDED, its outcome
  * ABORTED(not frozen). BUSY when another session has the instance; that one is
- * undisturbed. One thread, once. Blocks for as long as the freeze takes.
+ * undisturbed. INCREMENTAL: BASE when there is nothing to build on and a full
+ * session is needed first, UNSUPPORTED when the instance or its engine keeps
+ * no logs that could be had; where that is known before the freeze, no session
+ * has begun in the catalog. Files of an incremental session have the time of
+ * the freeze, and are never known: its place in a mount is its alone. One
+ * thread, once. Blocks for as long as the freeze takes.
  */
 int still_session_begin(struct still_session *session,
     enum still_session_kind kind, int64_t dir_time_s, struct still_error *err);
@@ -411,6 +423,29 @@ enum still_end {
 enum still_outcome still_session_end(
     struct still_session *session, enum still_end how);
 
+/* How a session is committed. All false: that, and nothing else. */
+struct still_commit_options {
+	bool truncate;  /* then release the logs that no committed session
+			  needs (still_truncate()) */
+	bool dry_run;   /* of `truncate`: only tell what it would release;
+			  nothing is committed */
+	bool elsewhere; /* say on record that somebody else has truncated */
+	bool force;     /* though damage was found, but not when the moment was
+			   lost, or a database is missing */
+};
+
+/* What a truncation released, or would. Cleared by the caller. */
+struct still_truncation {
+	char range[128]; /* of the logs, in the engine's words; "": nothing */
+	uint64_t bytes;  /* 0: not known */
+	uint32_t
+	    sessions; /* whose page sums went, which stillfs itself keeps */
+	/* Why nothing was released though the commit that asked for it stands;
+	 * code 0: it was. */
+	struct still_error error;
+};
+void still_truncation_clear(struct still_truncation *truncation);
+
 /*
  * The client has it. SERVING: verify whatever was not read yet (as
  * still_session_seal()), record COMMITTED, let the snapshot go. ENDED as COPIED:
@@ -419,9 +454,26 @@ enum still_outcome still_session_end(
  * serving session: CORRUPT and LOST have ended it, with that outcome; after
  * CANCELLED it is to be ended; after others (the catalog could not be written)
  * it serves on, and commit may be called again. One thread, not beside end.
+ *
+ * `options` NULL: none of them. `ret` (may be NULL) is filled when 0 is
+ * returned. A truncation comes after the commit is durable and does not undo
+ * it; one that fails is told in ret->error and in the event log. A commit that
+ * fails truncates nothing, nor does one of a damaged session. INVALID: options
+ * that contradict one another.
  */
-int still_session_commit(
-    struct still_session *session, struct still_error *err);
+int still_session_commit(struct still_session *session,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err);
+
+/*
+ * Release of `source` what no session from the last committed one on needs,
+ * oldest first, and remember it with that one; with `dry_run` only tell.
+ * `options` as for still_instance_attach(), with a catalog. BASE: no session is
+ * committed, or the last one is damaged. BUSY: a session has the instance. `ret`
+ * is set on success.
+ */
+int still_truncate(const char *source, const struct still_options *options,
+    bool dry_run, struct still_truncation *ret, struct still_error *err);
 
 /* Begin time and a random tail. */
 #define STILL_SESSION_ID_BYTES 40
@@ -432,7 +484,12 @@ struct still_session_status {
 	enum still_outcome outcome;
 	enum still_session_kind kind;
 	char id[STILL_SESSION_ID_BYTES];
-	uint64_t number;      /* of this instance's, from 1; 0: no catalog */
+	uint64_t number; /* of this instance's, from 1; 0: no catalog */
+	char base[STILL_SESSION_ID_BYTES];  /* INCREMENTAL: what it builds on */
+	char chain[STILL_SESSION_ID_BYTES]; /* the full session of its chain;
+					       "": it is in none */
+	uint32_t link;        /* how far from that; 0: it is that */
+	bool forced;          /* committed though damage was found */
 	int64_t begun_at_ns;  /* CLOCK_REALTIME; 0 before begin */
 	int64_t frozen_at_ns; /* 0 before the freeze succeeded */
 	int64_t ended_at_ns;  /* 0 before the end */
@@ -516,6 +573,14 @@ struct still_record {
 	char *verified; /* owned; NULL: never frozen */
 	char *error;    /* NULL: none */
 	char *hint;
+	char base[STILL_SESSION_ID_BYTES];  /* what it builds on; "": nothing */
+	char chain[STILL_SESSION_ID_BYTES]; /* the full session of its chain;
+					       "": it is in none */
+	uint32_t link;  /* how far from that; 0: it is that */
+	bool forced;    /* committed though damage was found */
+	bool truncated; /* for its sake; and what: */
+	char *range;    /* owned; NULL: nothing, or not truncated */
+	bool elsewhere; /* somebody else has truncated, said its client */
 };
 
 struct still_record_filter {
@@ -524,6 +589,8 @@ struct still_record_filter {
 	const char *id;     /* NULL: all */
 	bool good;          /* only COMMITTED and COPIED */
 	bool committed;     /* only COMMITTED */
+	bool incremental;   /* only incremental ones */
+	const char *chain;  /* only of this full session's chain; NULL: all */
 	size_t limit;       /* 0: all */
 };
 
@@ -536,10 +603,13 @@ int still_catalog_list(struct still_catalog *catalog,
 void still_records_free(struct still_record *records, size_t n);
 
 /* COPIED -> COMMITTED, as long as no later session of the instance has begun.
- * A session that is COMMITTED already: 0. PROTO: it has another outcome, or a
- * later one has begun. NOTFOUND. BUSY: a session has the instance. */
-int still_catalog_commit(
-    struct still_catalog *catalog, const char *id, struct still_error *err);
+ * A session that is COMMITTED already: 0, and nothing else is done. PROTO: it has
+ * another outcome, or a later one has begun. NOTFOUND. BUSY: a session has the
+ * instance. `options` and `ret` as for still_session_commit(); to truncate, it
+ * attaches to the source as it is on record, for that moment. */
+int still_catalog_commit(struct still_catalog *catalog, const char *id,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err);
 
 /* ---- status ------------------------------------------------------------ */
 
@@ -564,11 +634,12 @@ struct still_mount_status {
 						       yet */
 	/* Of the instance, in whatever mount; NULL: none yet. */
 	const struct still_record *last_committed;
-	const struct still_record *last_good; /* COMMITTED or COPIED */
-	struct still_totals totals;           /* the present session included */
-	int64_t quiet_ns; /* since the last request for the session */
-	int64_t lease_ns; /* after which quiet time it ends */
-	int64_t stall_ns; /* the same, while it is partly served */
+	const struct still_record *last_good;        /* COMMITTED or COPIED */
+	const struct still_record *last_incremental; /* COMMITTED */
+	struct still_totals totals; /* the present session included */
+	int64_t quiet_ns;           /* since the last request for the session */
+	int64_t lease_ns;           /* after which quiet time it ends */
+	int64_t stall_ns;           /* the same, while it is partly served */
 };
 
 /* For people, and for programs (stillfs-status(5)). The caller frees the text;

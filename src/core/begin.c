@@ -220,6 +220,19 @@ static void tell_frozen(struct still_session *session,
 	    still_number(session->bytes).text, NULL);
 }
 
+/* Before anything is on record: what cannot begin is no session. */
+static int check_kind(struct still_session *session,
+    const struct still_instance_info *info, struct still_error *err)
+{
+	if (session->kind == STILL_INCREMENTAL &&
+	    !session->instance->engine->engine->apply)
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+		    "Make a full backup.",
+		    "source `%s`: stillfs has no incremental backups of %s",
+		    info->source, info->engine);
+	return 0;
+}
+
 int still_session_begin(struct still_session *session,
     enum still_session_kind kind, int64_t dir_time_s, struct still_error *err)
 {
@@ -238,7 +251,9 @@ int still_session_begin(struct still_session *session,
 	    "session", session->id, "kind", still_session_kind_word(kind),
 	    "source", info.source, NULL);
 
-	rc = record_begin(session, &info, err);
+	rc = check_kind(session, &info, err);
+	if (rc == 0)
+		rc = record_begin(session, &info, err);
 	if (rc == 0)
 		rc = still_builder_init(
 		    &builder, info.dir_mode, info.uid, info.gid, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* catalog: opening it, and the life of a session. Who has an instance is in
- * claim.c, what is known of files in stamp.c, what was in records.c. */
+ * claim.c, what is known of files in stamp.c, what was in records.c, a commit
+ * afterwards in commit.c. */
 #include "config.h"
 
 #include "core/catalog.h"
@@ -184,7 +185,7 @@ struct ending {
 	int64_t outcome;
 };
 
-static int no_session(
+int still_catalog_no_session(
     struct still_catalog *catalog, const char *id, struct still_error *err)
 {
 	return still_error_set(err, STILL_ERR_NOTFOUND, 0, NULL,
@@ -213,7 +214,7 @@ static int find_ending(struct still_catalog *catalog, const char *id,
 		};
 	sqlite3_finalize(stmt);
 	if (rc == 0)
-		return no_session(catalog, id, err);
+		return still_catalog_no_session(catalog, id, err);
 	return rc < 0 ? rc : 0;
 }
 
@@ -273,95 +274,4 @@ int still_catalog_end(struct still_catalog *catalog,
 	if (rc == 0)
 		rc = still_stamp_forget(catalog, ending.instance_id, err);
 	return still_store_finish(catalog, rc, err);
-}
-
-/* ---- a commit afterwards ------------------------------------------------- */
-
-/* The record of a session that may be committed. 1: it is already. */
-static int find_copied(struct still_catalog *catalog, const char *id,
-    char **ret_engine, char **ret_source, struct still_error *err)
-{
-	struct still_record_filter filter = {.id = id};
-	struct still_record *record = NULL;
-	size_t n = 0;
-	int rc = still_catalog_list(catalog, &filter, &record, &n, err);
-
-	if (rc < 0)
-		return rc;
-	if (n == 0)
-		return no_session(catalog, id, err);
-	if (record->outcome == STILL_COMMITTED)
-		rc = 1;
-	else if (record->state != STILL_ENDED)
-		rc = still_error_set(err, STILL_ERR_BUSY, EBUSY,
-		    "Commit it at the mount that shows it.",
-		    "session `%s`: is not over yet", id);
-	else if (record->outcome != STILL_COPIED)
-		rc = still_error_set(err, STILL_ERR_PROTO, 0,
-		    "Only one that ended as COPIED can be committed later.",
-		    "session `%s`: is %s", id, record->outcome_text);
-	if (rc == 0) {
-		*ret_engine = record->engine;
-		*ret_source = record->source;
-		record->engine = NULL;
-		record->source = NULL;
-	}
-	still_records_free(record, n);
-	return rc;
-}
-
-static int write_commit(
-    struct still_catalog *catalog, const char *id, struct still_error *err)
-{
-	struct still_session_status committed = {.outcome = STILL_COMMITTED};
-	char text[STILL_OUTCOME_TEXT_BYTES];
-	int64_t instance_id = 0;
-	int64_t n_later = 0;
-	int rc = still_store_number(catalog, &instance_id, err,
-	    "SELECT instance FROM session WHERE id=?1", "t", id);
-
-	if (rc == 0)
-		rc = still_store_number(catalog, &n_later, err,
-		    "SELECT count(*) FROM session WHERE instance=?2"
-		    " AND number>(SELECT number FROM session WHERE id=?1)",
-		    "ti", id, instance_id);
-	if (rc == 0 && n_later > 0)
-		rc = still_error_set(err, STILL_ERR_PROTO, 0,
-		    "Commit a session before the next one begins.",
-		    "session `%s`: a later one of its source has begun", id);
-	still_outcome_text(&committed, text);
-	if (rc == 0)
-		rc = still_store_run(catalog, err,
-		    "UPDATE session SET outcome=?2, outcome_text=?3,"
-		    " committed_at_ns=?4 WHERE id=?1 AND outcome=?5",
-		    "titii", id, (int64_t) committed.outcome, text,
-		    still_sys_now_ns(), (int64_t) STILL_COPIED);
-	if (rc == 0)
-		rc = still_stamp_forget(catalog, instance_id, err);
-	return rc;
-}
-
-int still_catalog_commit(
-    struct still_catalog *catalog, const char *id, struct still_error *err)
-{
-	char *engine = NULL;
-	char *source = NULL;
-	int fd = -1;
-	int rc = find_copied(catalog, id, &engine, &source, err);
-
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
-	rc = still_claim_take(catalog, engine, source, id, NULL, &fd, err);
-	if (rc == 0)
-		rc = still_store_begin(catalog, true, err);
-	if (rc == 0) {
-		/* Whoever had the lock before may have begun another. */
-		rc = write_commit(catalog, id, err);
-		rc = still_store_finish(catalog, rc, err);
-	}
-	if (fd >= 0)
-		still_holder_release(fd);
-	free(engine);
-	free(source);
-	return rc;
 }

@@ -122,6 +122,10 @@ int still_catalog_sealed(struct still_catalog *catalog, const char *id,
     const struct still_snapshot *snapshot, const struct still_hash128 *digests,
     struct still_error *err);
 
+/* NOTFOUND: there is no session `id`. */
+int still_catalog_no_session(
+    struct still_catalog *catalog, const char *id, struct still_error *err);
+
 /* SERVING or PREPARING -> ENDED with status->outcome; the counts are those of
  * `status`. COMMITTED is stamped with the same time as the end. Rows of files
  * that nobody will ask for any more go. PROTO for COPIED and COMMITTED when the

@@ -7,6 +7,7 @@
 
 #include "base/sys.h"
 #include "core/account.h"
+#include "core/commit.h"
 #include "core/session.h"
 
 /* How a session may end: as its caller says, or by a commit. */
@@ -200,7 +201,9 @@ static int spoilt(struct still_session *session, struct still_error *err)
 }
 
 /* It was served whole, and its client comes back to say that it has it. */
-static int commit_copied(struct still_session *session, struct still_error *err)
+static int commit_copied(struct still_session *session,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err)
 {
 	enum still_outcome outcome = outcome_of(session);
 	int rc;
@@ -215,7 +218,8 @@ static int commit_copied(struct still_session *session, struct still_error *err)
 		    "Begin another session, and copy it whole.",
 		    "session %s: is over, and was not copied whole",
 		    session->id);
-	rc = still_catalog_commit(session->instance->catalog, session->id, err);
+	rc = still_catalog_commit(
+	    session->instance->catalog, session->id, options, ret, err);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&session->lock);
@@ -244,16 +248,22 @@ static int commit_serving(
 	return spoilt(session, err);
 }
 
-int still_session_commit(struct still_session *session, struct still_error *err)
+int still_session_commit(struct still_session *session,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err)
 {
 	enum still_state state;
-	int rc;
+	int rc = still_commit_check(options, err);
 
+	if (ret)
+		*ret = (struct still_truncation){0};
+	if (rc < 0)
+		return rc;
 	pthread_mutex_lock(&session->lock);
 	state = session->state;
 	pthread_mutex_unlock(&session->lock);
 	if (state == STILL_ENDED)
-		return commit_copied(session, err);
+		return commit_copied(session, options, ret, err);
 	if (state != STILL_SERVING)
 		return still_error_set(err, STILL_ERR_PROTO, 0,
 		    "Begin a session, and copy it.",

@@ -67,6 +67,7 @@ struct still_attach_options still_attach_options_of(
 	    .pin_limit_ns = (int64_t) options->pin_ms * 1000000,
 	    .log_limit_bytes = options->wal_max_bytes,
 	    .assist = options->assist,
+	    .incremental = options->incremental,
 	};
 }
 

@@ -178,7 +178,7 @@ static int own_commit(void *arg, struct still_error *err)
 	int rc;
 
 	atomic_store(&own->deciding, true);
-	rc = still_session_commit(own->session, err);
+	rc = still_session_commit(own->session, NULL, NULL, err);
 	/* It would serve on, for another try. */
 	if (rc < 0)
 		still_session_end(own->session, STILL_END_ABORT);

@@ -33,6 +33,7 @@ const char *still_session_kind_word(enum still_session_kind kind)
 	static const char *const words[STILL_SESSION_KIND_COUNT] = {
 	    [STILL_FULL] = "full",
 	    [STILL_COPY] = "copy",
+	    [STILL_INCREMENTAL] = "incremental",
 	};
 
 	return words[kind];

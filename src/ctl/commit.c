@@ -58,7 +58,8 @@ static int commit_last(const struct ctl_options *o,
 		    "session `%s`: is not the last one, which is `%s`",
 		    o->session, records[0].id);
 	if (rc == 0)
-		rc = still_catalog_commit(catalog, records[0].id, err);
+		rc = still_catalog_commit(
+		    catalog, records[0].id, NULL, NULL, err);
 	if (rc == 0)
 		rc = tell(o, records[0].id, "COMMITTED", err);
 	still_records_free(records, n);

@@ -831,7 +831,7 @@ static void kept_files(void **state)
 
 static int commit(struct fixture *f, const char *id)
 {
-	return still_catalog_commit(f->catalog, id, &f->c.err);
+	return still_catalog_commit(f->catalog, id, NULL, NULL, &f->c.err);
 }
 
 static void committed_later(void **state)
@@ -1063,7 +1063,8 @@ static void chapters(const char *path, const char *source, int n)
 		snprintf(id, sizeof(id), "%s-%d", source, i);
 		if (chronicle_whole(&c, source, id, files, 2, STILL_COPIED,
 			1000 + i) != 0 ||
-		    still_catalog_commit(catalog, id, &c.err) != 0) {
+		    still_catalog_commit(catalog, id, NULL, NULL, &c.err) !=
+			0) {
 			fprintf(stderr, "%s\n", still_error_msg(&c.err));
 			_exit(2);
 		}

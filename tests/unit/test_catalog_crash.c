@@ -131,7 +131,8 @@ static int take_step(struct run *run, enum step step)
 	case COPIED_1:
 		return chronicle_end(&run->c, STILL_COPIED, day[0]);
 	case COMMIT_1:
-		return still_catalog_commit(run->catalog, "one", &run->c.err);
+		return still_catalog_commit(
+		    run->catalog, "one", NULL, NULL, &run->c.err);
 	case BEGIN_2:
 		return begin(run, "two", day[1]);
 	case FREEZE_2:

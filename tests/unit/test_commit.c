@@ -180,7 +180,8 @@ static void commit_gives(struct fixture *f, int want, const char *words)
 {
 	struct still_error err = STILL_ERROR_INIT;
 
-	assert_int_equal(still_session_commit(f->session, &err), want);
+	assert_int_equal(
+	    still_session_commit(f->session, NULL, NULL, &err), want);
 	if (want == 0)
 		assert_int_equal(err.code, 0);
 	else if (!strstr(still_error_msg(&err), words))
@@ -336,7 +337,8 @@ static void not_recorded(void **state)
 	serve_databases(f);
 	serve_the_rest(f);
 	hog_begin(f, &hog);
-	assert_int_not_equal(still_session_commit(f->session, NULL), 0);
+	assert_int_not_equal(
+	    still_session_commit(f->session, NULL, NULL, NULL), 0);
 	/* It goes on, so its client can say it once more. */
 	assert_int_equal(serve(f, still_fake_path(0)), 0);
 	hog_end(&hog);

@@ -178,7 +178,8 @@ static void end_as(struct still_session *session, enum still_outcome outcome)
 	if (outcome == STILL_ABORTED_PARTIAL)
 		serve_a_byte(session);
 	if (outcome == STILL_COMMITTED)
-		assert_int_equal(still_session_commit(session, NULL), 0);
+		assert_int_equal(
+		    still_session_commit(session, NULL, NULL, NULL), 0);
 	still_session_end(session,
 	    outcome == STILL_ABORTED_CALLER ? STILL_END_ABORT : STILL_END_DONE);
 }

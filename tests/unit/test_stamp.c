@@ -341,7 +341,9 @@ static void known_after_commit(void **state)
 
 	show(f, &a, 1, 1000);
 	end(f, STILL_COPIED);
-	good(f, still_catalog_commit(f->catalog, "session-1", &f->c.err));
+	good(f,
+	    still_catalog_commit(
+		f->catalog, "session-1", NULL, NULL, &f->c.err));
 	show(f, &a, 1, 2000);
 	assert_true(is_known(f, "data/a.db"));
 	end(f, STILL_COPIED);

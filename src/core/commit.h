@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* commit: what a client can ask for with its commit. still_catalog_commit() is
+ * in still.h. */
+#ifndef STILL_CORE_COMMIT_H
+#define STILL_CORE_COMMIT_H
+
+#include "still.h"
+
+/* INVALID when they contradict one another. NULL: none. */
+int still_commit_check(
+    const struct still_commit_options *options, struct still_error *err);
+
+#endif

@@ -63,6 +63,50 @@ void still_hash_free(struct still_hash_state *state)
 	free(state);
 }
 
+struct still_hash64_state {
+	XXH3_state_t *xxh;
+};
+
+struct still_hash64_state *still_hash64_new(void)
+{
+	struct still_hash64_state *state = calloc(1, sizeof(*state));
+
+	if (!state)
+		return NULL;
+	state->xxh = XXH3_createState();
+	if (!state->xxh) {
+		still_hash64_free(state);
+		return NULL;
+	}
+	still_hash64_reset(state);
+	return state;
+}
+
+/* It fails for no state only. */
+void still_hash64_reset(struct still_hash64_state *state)
+{
+	XXH3_64bits_reset(state->xxh);
+}
+
+void still_hash64_update(
+    struct still_hash64_state *state, const void *data, size_t len)
+{
+	XXH3_64bits_update(state->xxh, data, len);
+}
+
+uint64_t still_hash64_digest(const struct still_hash64_state *state)
+{
+	return XXH3_64bits_digest(state->xxh);
+}
+
+void still_hash64_free(struct still_hash64_state *state)
+{
+	if (!state)
+		return;
+	XXH3_freeState(state->xxh);
+	free(state);
+}
+
 struct still_hash128 still_hash128(const void *data, size_t len)
 {
 	return canonical(XXH3_128bits(data, len));

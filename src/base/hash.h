@@ -28,6 +28,15 @@ void still_hash_update(
 struct still_hash128 still_hash_digest(const struct still_hash_state *state);
 void still_hash_free(struct still_hash_state *state);
 
+/* A running XXH3-64, which can be begun anew; likewise. */
+struct still_hash64_state;
+struct still_hash64_state *still_hash64_new(void);
+void still_hash64_reset(struct still_hash64_state *state);
+void still_hash64_update(
+    struct still_hash64_state *state, const void *data, size_t len);
+uint64_t still_hash64_digest(const struct still_hash64_state *state);
+void still_hash64_free(struct still_hash64_state *state);
+
 struct still_hash128 still_hash128(const void *data, size_t len);
 uint64_t still_hash64(const void *data, size_t len);
 uint64_t still_hash64_seeded(const void *data, size_t len, uint64_t seed);

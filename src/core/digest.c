@@ -21,6 +21,8 @@ static void settle(struct still_digest *digest, struct still_hash128 value)
 	digest->done = true;
 	still_hash_free(digest->state);
 	digest->state = NULL;
+	still_hash64_free(digest->page);
+	digest->page = NULL;
 }
 
 void still_digest_init(struct still_digest *digest, uint64_t size_bytes,
@@ -37,12 +39,67 @@ void still_digest_init(struct still_digest *digest, uint64_t size_bytes,
 		settle(digest, still_hash128("", 0));
 }
 
+void still_digest_want_pages(
+    struct still_digest *digest, uint32_t page_bytes, uint64_t *sums)
+{
+	digest->page_bytes = page_bytes;
+	digest->sums = sums;
+}
+
+/* A page that ends elsewhere than these bytes do takes a state. */
+static int prepare_pages(struct still_digest *digest, size_t len)
+{
+	uint64_t end_bytes = digest->frontier_bytes + len;
+
+	if (digest->page_bytes == 0 || digest->page ||
+	    end_bytes == digest->size_bytes ||
+	    end_bytes % digest->page_bytes == 0)
+		return 0;
+	digest->page = still_hash64_new();
+	return digest->page ? 0 : STILL_ERR_NOMEM;
+}
+
+/* The sums of the pages that `data`, at the frontier, is of. */
+static void sum_pages(struct still_digest *digest, const char *data, size_t len)
+{
+	uint64_t at_bytes = digest->frontier_bytes;
+
+	while (len > 0) {
+		uint64_t number = at_bytes / digest->page_bytes;
+		size_t from = (size_t) (at_bytes % digest->page_bytes);
+		size_t n = digest->page_bytes - from;
+		bool ends;
+
+		if (n > len)
+			n = len;
+		ends = from + n == digest->page_bytes ||
+		    at_bytes + n == digest->size_bytes;
+		if (from == 0 && ends) {
+			digest->sums[number] = still_hash64(data, n);
+		} else {
+			if (from == 0)
+				still_hash64_reset(digest->page);
+			still_hash64_update(digest->page, data, n);
+			if (ends)
+				digest->sums[number] = still_hash64_digest(
+				    digest->page);
+		}
+		at_bytes += n;
+		data += n;
+		len -= n;
+	}
+}
+
 /* `data` is at the frontier. Without memory nothing is digested, and the pass
  * tries again. */
 static int advance(struct still_digest *digest, const void *data, size_t len)
 {
+	if (prepare_pages(digest, len) < 0)
+		return STILL_ERR_NOMEM;
 	/* Most files are small. */
 	if (len == digest->size_bytes) {
+		if (digest->page_bytes)
+			sum_pages(digest, data, len);
 		if (digest->with_crc)
 			digest->crc = still_crc32c(digest->crc, data, len);
 		digest->frontier_bytes = len;
@@ -56,6 +113,8 @@ static int advance(struct still_digest *digest, const void *data, size_t len)
 			return STILL_ERR_NOMEM;
 	}
 	still_hash_update(digest->state, data, len);
+	if (digest->page_bytes)
+		sum_pages(digest, data, len);
 	if (digest->with_crc)
 		digest->crc = still_crc32c(digest->crc, data, len);
 	digest->frontier_bytes += len;
@@ -228,6 +287,7 @@ int still_digest_complete(struct still_digest *digest, still_fill_fn *fill,
 void still_digest_release(struct still_digest *digest)
 {
 	still_hash_free(digest->state);
+	still_hash64_free(digest->page);
 	pthread_cond_destroy(&digest->ended);
 	pthread_mutex_destroy(&digest->lock);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * digest: the XXH128 of one file, and where it is wanted its CRC-32C, while it is
- * read in any order.
+ * digest: the XXH128 of one file, and where they are wanted its CRC-32C and the
+ * XXH3-64 of each of its pages, while it is read in any order.
  *
  * A digest is sequential and reads are not. The state advances whenever a read
  * covers the frontier (the first byte that is not digested yet). Of two parallel
@@ -46,16 +46,25 @@ struct still_digest {
 	    *reads;              /* under way; on their threads' stacks */
 	uint64_t size_bytes;     /* constant */
 	uint64_t frontier_bytes; /* all before it is digested */
-	struct still_hash_state *state; /* between first and last byte */
-	struct still_hash128 value;     /* set with done */
-	bool with_crc;                  /* constant */
-	uint32_t crc;                   /* likewise, if it is wanted */
+	struct still_hash_state *state;  /* between first and last byte */
+	struct still_hash128 value;      /* set with done */
+	bool with_crc;                   /* constant */
+	uint32_t crc;                    /* likewise, if it is wanted */
+	uint32_t page_bytes;             /* 0: no sums of pages; constant */
+	uint64_t *sums;                  /* borrowed; one per page */
+	struct still_hash64_state *page; /* of one that came in parts */
 	bool done;
 	atomic_uint_fast64_t *total; /* borrowed; grows with the frontier */
 };
 
 void still_digest_init(struct still_digest *digest, uint64_t size_bytes,
     bool with_crc, atomic_uint_fast64_t *total);
+
+/* Before the first read: the sum of each page is put into `sums`, which has room
+ * for all and outlives the digest; the last page may be shorter. They are whole
+ * when the digest is done. */
+void still_digest_want_pages(
+    struct still_digest *digest, uint32_t page_bytes, uint64_t *sums);
 
 /* Before the first byte of a read. `read` stays where it is until its end. */
 void still_digest_begin(struct still_digest *digest,

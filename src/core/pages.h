@@ -9,7 +9,7 @@
  *	 8   4  bytes of a page
  *	12   4  0
  *	16   8  number of pages
- *	24   8  XXH3-64 of the sums
+ *	24   8  XXH3-64 of the sums, its seed the bytes of a page
  *	32  16  XXH128 of the path
  *	48  16  zeros
  *	64      the sums, 8 bytes each
@@ -47,7 +47,9 @@ struct still_pages {
 		0, 0, NULL, NULL, 0, -1 \
 	}
 
-/* New ones, to be filled. NOSPACE, ACCESS, IO, NOMEM. */
+/* New ones, to be filled. With `catalog` NULL they are in memory, and cannot be
+ * kept. NOSPACE, ACCESS, IO, NOMEM; UNSUPPORTED: the file system has no files
+ * without a name. */
 int still_pages_new(struct still_catalog *catalog, uint32_t page_bytes,
     uint64_t n, struct still_pages *ret, struct still_error *err);
 
@@ -67,6 +69,11 @@ int still_pages_open(struct still_catalog *catalog, const char *id,
 
 /* Remove the directory of session `id`, if it is there. */
 void still_pages_forget(struct still_catalog *catalog, const char *id);
+
+/* Ask `look` about each session that keeps some. Its negative code ends it. */
+int still_pages_each(struct still_catalog *catalog,
+    int (*look)(void *arg, const char *id, struct still_error *err), void *arg,
+    struct still_error *err);
 
 /* Accepts what was initialised only. */
 void still_pages_release(struct still_pages *pages);

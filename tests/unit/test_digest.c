@@ -29,6 +29,8 @@ struct file {
 	size_t size;
 	struct still_hash128 want;
 	uint32_t want_crc;
+	uint32_t page;
+	uint64_t *sums;
 	struct still_digest digest;
 	atomic_uint_fast64_t total;
 	atomic_bool cancel;
@@ -41,6 +43,10 @@ struct file {
 
 static void open_file(struct file *file, size_t size, uint64_t seed)
 {
+	/* One after the other, and some that no read respects. */
+	static const uint32_t pages[] = {4096, 1000, 65536, 512};
+	static unsigned n_files;
+
 	memset(file, 0, sizeof(*file));
 	file->size = size;
 	file->bytes = malloc(size + 1);
@@ -54,12 +60,17 @@ static void open_file(struct file *file, size_t size, uint64_t seed)
 	file->want_crc = still_crc32c_end(
 	    still_crc32c(STILL_CRC32C_INIT, file->bytes, size));
 	still_digest_init(&file->digest, size, true, &file->total);
+	file->page = pages[n_files++ % (sizeof(pages) / sizeof(pages[0]))];
+	file->sums = calloc(size / file->page + 1, sizeof(*file->sums));
+	assert_non_null(file->sums);
+	still_digest_want_pages(&file->digest, file->page, file->sums);
 }
 
 static void close_file(struct file *file)
 {
 	still_digest_release(&file->digest);
 	free(file->bytes);
+	free(file->sums);
 }
 
 static int fill(void *arg, uint64_t off_bytes, void *data, size_t len,
@@ -104,6 +115,13 @@ static void assert_done(struct file *file)
 	assert_memory_equal(file->digest.value.bytes, file->want.bytes, 16);
 	assert_int_equal(file->digest.crc, file->want_crc);
 	assert_true(atomic_load(&file->total) == file->size);
+	for (size_t at = 0; at < file->size; at += file->page) {
+		size_t left = file->size - at;
+
+		assert_true(file->sums[at / file->page] ==
+		    still_hash64(file->bytes + at,
+			left < file->page ? left : file->page));
+	}
 }
 
 /* ---- orders -------------------------------------------------------------- */

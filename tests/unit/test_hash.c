@@ -97,12 +97,43 @@ static void running(void **state)
 	free(bytes);
 }
 
+static void running_64(void **state)
+{
+	struct still_hash64_state *hash = still_hash64_new();
+	uint64_t random = scratch_seed();
+	uint8_t bytes[5000];
+
+	(void) state;
+	assert_non_null(hash);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t) scratch_random(&random);
+	for (int round = 0; round < 200; round++) {
+		size_t len = (size_t) scratch_below(&random, sizeof(bytes) + 1);
+		size_t done = 0;
+
+		still_hash64_reset(hash);
+		while (done < len) {
+			size_t n = (size_t) scratch_below(&random, 700);
+
+			if (n > len - done)
+				n = len - done;
+			still_hash64_update(hash, bytes + done, n);
+			done += n;
+		}
+		assert_true(
+		    still_hash64_digest(hash) == still_hash64(bytes, len));
+	}
+	still_hash64_free(hash);
+	still_hash64_free(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(vectors),
 	    cmocka_unit_test(hex),
 	    cmocka_unit_test(running),
+	    cmocka_unit_test(running_64),
 	};
 
 	scratch_watchdog();

@@ -33,8 +33,11 @@ int still_builder_init(struct still_builder *builder, uint32_t dir_mode,
 {
 	memset(builder, 0, sizeof(*builder));
 	builder->databases = json_array();
-	if (!builder->databases)
+	builder->dropped = json_array();
+	if (!builder->databases || !builder->dropped) {
+		still_builder_release(builder);
 		return still_error_nomem(err);
+	}
 	builder->dir_mode = dir_mode;
 	builder->uid = uid;
 	builder->gid = gid;
@@ -55,7 +58,10 @@ void still_builder_release(struct still_builder *builder)
 		still_error_clear(&builder->damages[i].what);
 	}
 	free(builder->damages);
+	still_summed_free(builder->summed, builder->n_summed);
 	json_decref(builder->databases);
+	json_decref(builder->dropped);
+	json_decref(builder->note);
 	memset(builder, 0, sizeof(*builder));
 }
 
@@ -129,7 +135,7 @@ static int add_file(struct still_builder *builder,
 	    .mode = spec->mode,
 	    .uid = spec->uid,
 	    .gid = spec->gid,
-	    .source = {.kind = source, .object = spec->object},
+	    .source = {source, NULL, spec->object, spec->page_bytes},
 	};
 	int rc = check_path(spec->path, err);
 
@@ -217,6 +223,83 @@ int still_builder_database(
 		return still_error_nomem(err);
 	return 0;
 }
+
+/* ---- for later sessions -------------------------------------------------- */
+
+int still_builder_note(
+    struct still_builder *builder, json_t *note, struct still_error *err)
+{
+	assert(!builder->note);
+	if (!note)
+		return still_error_nomem(err);
+	builder->note = note;
+	return 0;
+}
+
+int still_builder_page_sums(struct still_builder *builder, const char *path,
+    uint32_t page_bytes, uint64_t n_pages, uint64_t **ret_sums,
+    struct still_error *err)
+{
+	size_t n = builder->n_summed;
+	struct still_summed *grown = builder->summed;
+	struct still_summed new = {.pages = STILL_PAGES_INIT};
+	int rc;
+
+	assert(page_bytes > 0);
+	if ((n & (n - 1)) == 0) {
+		grown = realloc(grown, (n ? 2 * n : 1) * sizeof(*grown));
+		if (!grown)
+			return still_error_nomem(err);
+		builder->summed = grown;
+	}
+	rc = still_pages_new(
+	    builder->catalog, page_bytes, n_pages, &new.pages, err);
+	if (rc < 0)
+		return rc;
+	new.path = strdup(path);
+	if (!new.path) {
+		still_pages_release(&new.pages);
+		return still_error_nomem(err);
+	}
+	grown[n] = new;
+	builder->n_summed++;
+	*ret_sums = new.pages.sums;
+	return 0;
+}
+
+struct still_summed *still_builder_take_summed(
+    struct still_builder *builder, size_t *ret_n)
+{
+	struct still_summed *summed = builder->summed;
+
+	*ret_n = builder->n_summed;
+	builder->summed = NULL;
+	builder->n_summed = 0;
+	return summed;
+}
+
+void still_summed_free(struct still_summed *summed, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(summed[i].path);
+		still_pages_release(&summed[i].pages);
+	}
+	free(summed);
+}
+
+int still_builder_dropped(
+    struct still_builder *builder, const char *path, struct still_error *err)
+{
+	json_t *dropped = json_object();
+	int rc = still_json_set_name(dropped, "path", path);
+
+	/* The array steals the reference, NULL included, on failure too. */
+	return json_array_append_new(builder->dropped, dropped) < 0 || rc < 0
+	    ? still_error_nomem(err)
+	    : 0;
+}
+
+/* -------------------------------------------------------------------------- */
 
 void still_builder_cut(
     struct still_builder *builder, const struct still_cut *cut)

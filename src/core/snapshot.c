@@ -99,8 +99,16 @@ static bool closes_the_set(const char *path)
 	return strcmp(path, "verify") == 0 || strncmp(path, "verify/", 7) == 0;
 }
 
-static void fill_entry(
-    struct still_entry *entry, struct still_node *node, int64_t time_s)
+/* What is shown elsewhere is another file. */
+static uint64_t number_of(const char *place, const char *path)
+{
+	uint64_t seed = place ? still_hash64(place, strlen(place)) : 0;
+
+	return still_hash64_seeded(path, strlen(path), seed) >> 2;
+}
+
+static void fill_entry(struct still_entry *entry, struct still_node *node,
+    const char *place, int64_t time_s)
 {
 	uint32_t hidden = node->kind == STILL_LINK ? 0 : 0022;
 
@@ -114,7 +122,7 @@ static void fill_entry(
 	    .size_bytes = node->size_bytes,
 	    .target = node->target,
 	    .time_s = time_s,
-	    .ino = still_hash64(node->path, strlen(node->path)) >> 2,
+	    .ino = number_of(place, node->path),
 	    .seal = strcmp(node->path, STILL_SEAL_PATH) == 0,
 	    .closing = node->source.kind == STILL_SOURCE_SEAL ||
 		node->source.kind == STILL_SOURCE_CLOSING,
@@ -208,8 +216,8 @@ static int make_entries(struct still_builder *builder, int64_t time_s,
 	for (uint32_t i = 0; i < snapshot.n; i++) {
 		struct still_node *node = &builder->nodes[i];
 
-		fill_entry(
-		    &snapshot.entries[i], node, i == 0 ? dir_time_s : time_s);
+		fill_entry(&snapshot.entries[i], node, builder->place,
+		    i == 0 ? dir_time_s : time_s);
 		snapshot.sources[i] = node->source;
 		node->source.memory = NULL;
 		snapshot.identities[i] = node->identity;

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/hash.h"
+#include "core/pages.h"
 #include "core/source.h"
 #include "engines/engine.h"
 #include "still.h"
@@ -33,12 +34,27 @@ struct still_damage {
 	struct still_error what;
 };
 
+/* The sums of the pages of a file. */
+struct still_summed {
+	char *path; /* owned */
+	struct still_pages pages;
+};
+
 struct still_builder {
 	struct still_node *nodes; /* owned */
 	size_t n_nodes;
 	uint64_t n_files; /* of the engine */
 	uint64_t n_bytes;
-	json_t *databases; /* owned; an array */
+	json_t *databases;           /* owned; an array */
+	json_t *dropped;             /* likewise */
+	json_t *note;                /* owned; NULL: none */
+	struct still_summed *summed; /* owned; by the engine */
+	size_t n_summed;
+	struct still_catalog *catalog; /* borrowed; where sums are kept. NULL:
+					  nowhere */
+	/* Where the session shows its tree, closed by a slash, when that is not
+	 * where the others do: part of its inode numbers. Borrowed; NULL. */
+	const char *place;
 	struct still_cut cut;
 	const char *verified;
 	struct still_damage *damages; /* owned */
@@ -68,6 +84,11 @@ struct still_snapshot {
 int still_builder_init(struct still_builder *builder, uint32_t dir_mode,
     uid_t uid, gid_t gid, struct still_error *err);
 void still_builder_release(struct still_builder *builder);
+
+/* The sums that the engine handed over, which become the caller's. */
+struct still_summed *still_builder_take_summed(
+    struct still_builder *builder, size_t *ret_n);
+void still_summed_free(struct still_summed *summed, size_t n);
 
 /* Add the keys `links` and `empty_directories` to backup.json, where there are
  * any: what no list of sums can name. 0, or negative without memory. */

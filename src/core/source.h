@@ -5,6 +5,8 @@
 #ifndef STILL_CORE_SOURCE_H
 #define STILL_CORE_SOURCE_H
 
+#include <stdint.h>
+
 enum still_source_kind {
 	STILL_SOURCE_NONE,   /* a directory */
 	STILL_SOURCE_MEMORY, /* text made by the core, whole at the freeze */
@@ -17,6 +19,7 @@ struct still_source {
 	enum still_source_kind kind;
 	char *memory; /* MEMORY: owned; size_bytes of the entry long */
 	void *object; /* ENGINE, CLOSING: the engine's, valid until thaw */
+	uint32_t page_bytes; /* of the pages whose sums are wanted; 0: none */
 };
 
 #endif

@@ -420,6 +420,92 @@ static void inode_numbers(void **state)
 	still_snapshot_release(&snapshot);
 }
 
+/* What an incremental session shows is nowhere else. */
+static void another_place(void **state)
+{
+	static const char *const places[] = {
+	    NULL, "incremental/000001/", "incremental/000002/"};
+	struct still_snapshot snapshots[3];
+
+	(void) state;
+	for (int i = 0; i < 3; i++) {
+		struct still_builder builder;
+
+		begin(&builder);
+		builder.place = places[i];
+		add_file(&builder, "data/a");
+		assert_int_equal(finish(&builder, &snapshots[i], NULL), 0);
+		still_builder_release(&builder);
+	}
+	for (uint32_t k = 0; k < snapshots[0].n; k++)
+		for (int i = 0; i < 3; i++) {
+			const struct still_entry *a = &snapshots[i].entries[k];
+			const struct still_entry *b =
+			    &snapshots[(i + 1) % 3].entries[k];
+
+			assert_string_equal(a->path, b->path);
+			assert_true(a->ino != b->ino);
+			assert_true(
+			    (a->ino & CLOSING_BIT) == (b->ino & CLOSING_BIT));
+		}
+	for (int i = 0; i < 3; i++)
+		still_snapshot_release(&snapshots[i]);
+}
+
+/* What an engine leaves for later sessions. */
+static void for_later(void **state)
+{
+	struct still_builder builder;
+	struct still_summed *summed;
+	uint64_t *sums[5];
+	char *text;
+	size_t n;
+
+	(void) state;
+	begin(&builder);
+	assert_null(builder.note);
+	assert_int_equal(
+	    still_builder_note(&builder, json_pack("{s:i}", "a", 1), NULL), 0);
+	assert_int_equal(
+	    json_integer_value(json_object_get(builder.note, "a")), 1);
+	assert_int_equal(still_builder_dropped(&builder, "data/b", NULL), 0);
+	assert_int_equal(still_builder_dropped(&builder, "data/\xff", NULL), 0);
+	text = json_dumps(builder.dropped, JSON_COMPACT);
+	assert_string_equal(text,
+	    "[{\"path\":\"data/b\"},{\"encoded_path\":\"646174612fff\"}]");
+	free(text);
+	for (unsigned i = 0; i < 5; i++) {
+		char path[] = "data/0";
+
+		path[5] = (char) ('0' + i);
+		assert_int_equal(still_builder_page_sums(
+				     &builder, path, 512, i, &sums[i], NULL),
+		    0);
+		for (unsigned k = 0; k < i; k++)
+			sums[i][k] = k;
+	}
+	summed = still_builder_take_summed(&builder, &n);
+	still_builder_release(&builder);
+	assert_int_equal(n, 5);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(summed[i].path[5], '0' + i);
+		assert_int_equal(summed[i].pages.n, i);
+		assert_int_equal(summed[i].pages.page_bytes, 512);
+		assert_ptr_equal(summed[i].pages.sums, sums[i]);
+		for (unsigned k = 0; k < i; k++)
+			assert_int_equal(sums[i][k], k);
+	}
+	still_summed_free(summed, n);
+	/* And some that nobody takes. */
+	begin(&builder);
+	assert_int_equal(
+	    still_builder_page_sums(&builder, "data/a", 512, 3, &sums[0], NULL),
+	    0);
+	assert_int_equal(
+	    still_builder_note(&builder, NULL, NULL), STILL_ERR_NOMEM);
+	still_builder_release(&builder);
+}
+
 static void seal_size(void **state)
 {
 	static const char *const files[] = {
@@ -788,6 +874,8 @@ int main(void)
 	    cmocka_unit_test(shape),
 	    cmocka_unit_test(sources),
 	    cmocka_unit_test(inode_numbers),
+	    cmocka_unit_test(another_place),
+	    cmocka_unit_test(for_later),
 	    cmocka_unit_test(seal_size),
 	    cmocka_unit_test(identities_of_files),
 	    cmocka_unit_test(identities_of_dirs),

@@ -490,6 +490,7 @@ struct still_session_status {
 					       "": it is in none */
 	uint32_t link;        /* how far from that; 0: it is that */
 	bool forced;          /* committed though damage was found */
+	bool elsewhere;       /* somebody else truncates, says its client */
 	int64_t begun_at_ns;  /* CLOCK_REALTIME; 0 before begin */
 	int64_t frozen_at_ns; /* 0 before the freeze succeeded */
 	int64_t ended_at_ns;  /* 0 before the end */

@@ -2,6 +2,8 @@
 /* begin: a session on its way from IDLE to SERVING. */
 #include "config.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,12 @@
 #include "core/manifest.h"
 #include "core/session.h"
 #include "core/spool.h"
+
+/* Can another session build on it? */
+static bool leads_on(const struct still_session *session)
+{
+	return session->number && session->kind != STILL_COPY;
+}
 
 static void observe(
     void *arg, const char *event, const char *object, const char *text)
@@ -29,6 +37,27 @@ static void progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 	atomic_store(&session->capture_bytes, total_bytes);
 }
 
+/* That they cannot be had costs later sessions something, and this one nothing.
+ * Who has no room for one has none for the next. */
+static void want_pages(struct still_session *session, uint32_t index)
+{
+	struct still_tracked *tracked = &session->tracked[index];
+	uint64_t size_bytes = session->snapshot.entries[index].size_bytes;
+	uint32_t page_bytes = session->snapshot.sources[index].page_bytes;
+	struct still_error err = STILL_ERROR_INIT;
+
+	if (page_bytes == 0 || session->sums_failed)
+		return;
+	if (still_pages_new(session->instance->catalog, page_bytes,
+		size_bytes / page_bytes + (size_bytes % page_bytes != 0),
+		&tracked->pages, &err) < 0)
+		still_session_note_sums(session, &err);
+	else
+		still_digest_want_pages(
+		    &tracked->digest, page_bytes, tracked->pages.sums);
+	still_error_clear(&err);
+}
+
 static int track(struct still_session *session, struct still_error *err)
 {
 	uint32_t n = session->snapshot.n;
@@ -42,6 +71,10 @@ static int track(struct still_session *session, struct still_error *err)
 		still_digest_init(&session->tracked[i].digest,
 		    e->closing ? 0 : e->size_bytes, session->snapshot.closes,
 		    &session->bytes_hashed);
+		session->tracked[i].pages =
+		    (struct still_pages) STILL_PAGES_INIT;
+		if (leads_on(session))
+			want_pages(session, i);
 		pthread_mutex_init(&session->tracked[i].lock, NULL);
 		if (e->kind == STILL_FILE && e->size_bytes > 0)
 			session->files++;
@@ -61,10 +94,15 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 	    .cancel = &session->cancel,
 	    .observer = {.warn = observe, .progress = progress, .arg = session},
 	    .spool = still_spool_of(&session->instance->spool),
+	    .base = session->ground ? still_ground_base(session->ground) : NULL,
+	    .incremental = session->kind == STILL_INCREMENTAL,
 	};
 	int rc;
 
 	session->freezing = true;
+	if (leads_on(session))
+		builder->catalog = session->instance->catalog;
+	builder->place = session->place[0] ? session->place : NULL;
 	rc = still_engine_freeze(
 	    session->instance->engine, &request, builder, err);
 
@@ -75,6 +113,8 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 	session->cut.why = NULL;
 	session->verified = builder->verified;
 	session->databases = (uint32_t) json_array_size(builder->databases);
+	session->summed = still_builder_take_summed(
+	    builder, &session->n_summed);
 	pthread_mutex_lock(&session->lock);
 	session->frozen_at_ns = *ret_frozen_at_ns;
 	session->frozen_mono_ns = still_sys_monotonic_ns();
@@ -84,6 +124,103 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 }
 
 /* ---- what the catalog has to know ----------------------------------------- */
+
+static int nothing_to_build_on(struct still_session *session,
+    const struct still_instance_info *info, struct still_error *err)
+{
+	char copied[STILL_SESSION_ID_BYTES];
+	char hint[128 + STILL_SESSION_ID_BYTES];
+	int rc = still_lineage_copied(
+	    session->instance->catalog, session->hold.instance_id, copied, err);
+
+	if (rc < 0)
+		return rc;
+	snprintf(hint, sizeof(hint),
+	    rc ? "Session `%s` is copied whole: commit it, if the copy is "
+		 "stored; or make a full backup, and commit it."
+	       : "Make a full backup, and commit it.",
+	    copied);
+	return still_error_set(err, STILL_ERR_BASE, 0, hint,
+	    "source `%s`: there is no committed full backup to build on",
+	    info->source);
+}
+
+static int cannot_build_on(const struct still_link *link,
+    const struct still_instance_info *info, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_BASE, 0,
+	    "Make a full backup, and commit it.",
+	    "source `%s`: its last committed session, `%s`, %s", info->source,
+	    link->id,
+	    link->forced ? "is damaged, and nothing can build on it"
+			 : "was made by a stillfs that knew no incremental "
+			   "backups");
+}
+
+/* Nobody else begins with this instance any more. What is missing for an
+ * incremental session is found out before it is one, so that a copy which is
+ * still to be committed stays the last session. */
+static int find_base(struct still_session *session,
+    const struct still_instance_info *info, struct still_error *err)
+{
+	struct still_catalog *catalog = session->instance->catalog;
+	bool wanted = session->kind == STILL_INCREMENTAL;
+	struct still_link link;
+	uint32_t n_forgotten;
+	int rc;
+
+	/* What a dead process left is in nobody's way. */
+	still_lineage_forget(catalog, session->hold.instance_id, NULL, false,
+	    &n_forgotten, NULL);
+	rc = still_lineage_base(catalog, session->hold.instance_id, &link, err);
+	if (rc <= 0)
+		return rc == 0 && wanted
+		    ? nothing_to_build_on(session, info, err)
+		    : rc;
+	rc = wanted && !link.sealed ? cannot_build_on(&link, info, err) : 0;
+	if (rc < 0) {
+		still_link_release(&link);
+		return rc;
+	}
+	session->ground = still_ground_new(catalog, &link);
+	return session->ground ? 0 : still_error_nomem(err);
+}
+
+/* What no session can mend. */
+static int check_kind(struct still_session *session,
+    const struct still_instance_info *info, struct still_error *err)
+{
+	if (session->kind != STILL_INCREMENTAL)
+		return 0;
+	if (!session->instance->engine->engine->apply)
+		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+		    "Make a full backup.",
+		    "source `%s`: stillfs has no incremental backups of %s",
+		    info->source, info->engine);
+	if (!session->instance->catalog)
+		return still_error_set(err, STILL_ERR_BASE, 0,
+		    "Name a state directory with `state=`.",
+		    "source `%s`: nobody remembers a full backup to build on",
+		    info->source);
+	return 0;
+}
+
+/* Under the lock: somebody may be looking at it. */
+static void take_number(struct still_session *session, uint64_t number)
+{
+	const struct still_link *base =
+	    session->ground ? still_ground_link(session->ground) : NULL;
+
+	session->number = number;
+	if (session->kind == STILL_FULL)
+		memcpy(session->chain, session->id, sizeof(session->chain));
+	if (session->kind != STILL_INCREMENTAL)
+		return;
+	memcpy(session->chain, base->chain, sizeof(session->chain));
+	session->link = base->link + 1;
+	snprintf(session->place, sizeof(session->place),
+	    "incremental/%06" PRIu64 "/", number);
+}
 
 /* From here on nobody else begins with this instance, and a crash shows. */
 static int record_begin(struct still_session *session,
@@ -99,18 +236,24 @@ static int record_begin(struct still_session *session,
 	uint64_t number = 0;
 	int rc;
 
-	if (!catalog)
-		return 0;
+	rc = check_kind(session, info, err);
+	if (rc < 0 || !catalog)
+		return rc;
 	rc = still_catalog_lock(catalog, info->engine, info->source,
 	    session->id, begin.place, &session->hold, err);
 	if (rc == 0)
+		rc = find_base(session, info, err);
+	if (rc == 0 && session->kind == STILL_INCREMENTAL)
+		begin.base = still_ground_link(session->ground);
+	if (rc == 0)
 		rc = still_catalog_begin(
 		    catalog, &session->hold, &begin, &number, err);
-	/* Somebody may be looking at it. */
+	if (rc < 0)
+		return rc;
 	pthread_mutex_lock(&session->lock);
-	session->number = number;
+	take_number(session, number);
 	pthread_mutex_unlock(&session->lock);
-	return rc;
+	return 0;
 }
 
 /* What is shown is on record before anybody sees it: the next session must not
@@ -120,6 +263,7 @@ static int record_frozen(struct still_session *session,
 {
 	struct still_catalog_frozen frozen = {
 	    .id = session->id,
+	    .kind = session->kind,
 	    .frozen_at_ns = session->frozen_at_ns,
 	    .verified = builder->verified,
 	    .cut = builder->cut.words,
@@ -129,23 +273,31 @@ static int record_frozen(struct still_session *session,
 	    .snapshot = &session->snapshot,
 	};
 	char *databases;
-	int rc;
+	char *note = NULL;
+	int rc = 0;
 
 	if (!session->number)
 		return 0;
 	databases = json_dumps(builder->databases, JSON_COMPACT);
-	if (!databases)
-		return still_error_nomem(err);
+	if (builder->note && leads_on(session))
+		note = json_dumps(
+		    builder->note, JSON_COMPACT | JSON_ENCODE_ANY);
+	if (!databases || (builder->note && leads_on(session) && !note))
+		rc = still_error_nomem(err);
 	frozen.databases = databases;
-	rc = still_catalog_frozen(
-	    session->instance->catalog, &session->hold, &frozen, err);
+	frozen.note = note;
+	if (rc == 0)
+		rc = still_catalog_frozen(
+		    session->instance->catalog, &session->hold, &frozen, err);
 	free(databases);
+	free(note);
 	return rc;
 }
 
 static int stamp(struct still_session *session, struct still_error *err)
 {
-	if (!session->number)
+	/* What an incremental session shows, none has shown before. */
+	if (!session->number || session->kind == STILL_INCREMENTAL)
 		return 0;
 	return still_catalog_stamp(session->instance->catalog, &session->hold,
 	    session->frozen_at_ns / STILL_NS_PER_S, &session->snapshot, err);
@@ -175,6 +327,12 @@ static int build(struct still_session *session,
 	struct still_manifest manifest = {
 	    .session_id = session->id,
 	    .kind = still_session_kind_word(session->kind),
+	    .number = session->number,
+	    .base = session->kind == STILL_INCREMENTAL
+		? still_ground_link(session->ground)
+		: NULL,
+	    .chain = session->chain,
+	    .link = session->link,
 	    .instance = info,
 	    .begun_at_ns = session->begun_at_ns,
 	    .builder = builder,
@@ -220,19 +378,6 @@ static void tell_frozen(struct still_session *session,
 	    still_number(session->bytes).text, NULL);
 }
 
-/* Before anything is on record: what cannot begin is no session. */
-static int check_kind(struct still_session *session,
-    const struct still_instance_info *info, struct still_error *err)
-{
-	if (session->kind == STILL_INCREMENTAL &&
-	    !session->instance->engine->engine->apply)
-		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-		    "Make a full backup.",
-		    "source `%s`: stillfs has no incremental backups of %s",
-		    info->source, info->engine);
-	return 0;
-}
-
 int still_session_begin(struct still_session *session,
     enum still_session_kind kind, int64_t dir_time_s, struct still_error *err)
 {
@@ -251,9 +396,7 @@ int still_session_begin(struct still_session *session,
 	    "session", session->id, "kind", still_session_kind_word(kind),
 	    "source", info.source, NULL);
 
-	rc = check_kind(session, &info, err);
-	if (rc == 0)
-		rc = record_begin(session, &info, err);
+	rc = record_begin(session, &info, err);
 	if (rc == 0)
 		rc = still_builder_init(
 		    &builder, info.dir_mode, info.uid, info.gid, err);

@@ -16,7 +16,7 @@
 
 #include "base/path.h"
 #include "base/sys.h"
-#include "core/claim.h"
+#include "core/lineage.h"
 #include "core/holder.h"
 #include "core/stamp.h"
 #include "core/statedir.h"
@@ -130,6 +130,7 @@ static int insert_session(struct still_catalog *catalog,
     const struct still_lock *lock, const struct still_catalog_begin *begin,
     int64_t *ret_number, struct still_error *err)
 {
+	const struct still_link *base = begin->base;
 	int rc = still_store_number(catalog, ret_number, err,
 	    "SELECT 1+coalesce(max(number),0) FROM session WHERE instance=?1",
 	    "i", lock->instance_id);
@@ -138,13 +139,19 @@ static int insert_session(struct still_catalog *catalog,
 		return rc;
 	return still_store_run(catalog, err,
 	    "INSERT INTO session(id,instance,number,kind,place,state,"
-	    "begun_at_ns) VALUES(?1,?2,?3,?4,?5,'preparing',?6)",
-	    "tiitbi", begin->id, lock->instance_id, *ret_number,
+	    "begun_at_ns,base,chain,link)"
+	    " VALUES(?1,?2,?3,?4,?5,'preparing',?6,?7,?8,?9)",
+	    "tiitbitti", begin->id, lock->instance_id, *ret_number,
 	    still_session_kind_word(begin->kind), begin->place,
-	    begin->begun_at_ns);
+	    begin->begun_at_ns, base ? base->id : NULL,
+	    base                            ? base->chain
+		: begin->kind == STILL_FULL ? begin->id
+					    : NULL,
+	    base ? (int64_t) base->link + 1 : INT64_C(0));
 }
 
-/* The last good one and the last committed one are never forgotten. */
+/* The last good one and the last committed one are never forgotten, nor is the
+ * chain that goes on. */
 static int forget_sessions(struct still_catalog *catalog, int64_t instance_id,
     int64_t number, struct still_error *err)
 {
@@ -154,7 +161,11 @@ static int forget_sessions(struct still_catalog *catalog, int64_t instance_id,
 	    " EXCEPT SELECT max(seq) FROM session"
 	    "  WHERE instance=?1 AND outcome IN (?2,?3)"
 	    " EXCEPT SELECT max(seq) FROM session"
-	    "  WHERE instance=?1 AND outcome=?2)",
+	    "  WHERE instance=?1 AND outcome=?2"
+	    " EXCEPT SELECT seq FROM session"
+	    "  WHERE instance=?1 AND outcome=?2 AND chain="
+	    "   (SELECT chain FROM session WHERE instance=?1 AND outcome=?2"
+	    "    AND kind<>'copy' ORDER BY seq DESC LIMIT 1))",
 	    "iiii", instance_id, (int64_t) STILL_COMMITTED,
 	    (int64_t) STILL_COPIED, number - SESSIONS_MAX);
 }
@@ -229,12 +240,15 @@ static int write_end(struct still_catalog *catalog,
 	    "UPDATE session SET state='ended', outcome=?2, outcome_text=?3,"
 	    " ended_at_ns=?4, committed_at_ns=?5, files_whole=?6,"
 	    " files_known=?7, bytes_served=?8, n_damaged=?9, error=?10,"
-	    " hint=?11 WHERE id=?1",
-	    "titiiiiiibb", s->id, (int64_t) s->outcome, text, s->ended_at_ns,
+	    " hint=?11, forced=?12, truncated=?13 WHERE id=?1",
+	    "titiiiiiibbii", s->id, (int64_t) s->outcome, text, s->ended_at_ns,
 	    committed ? s->ended_at_ns : INT64_C(0), (int64_t) s->files_whole,
 	    (int64_t) s->files_known, (int64_t) s->bytes_served,
 	    (int64_t) s->n_damaged,
-	    s->error.code ? still_error_msg(&s->error) : NULL, s->error.hint);
+	    s->error.code ? still_error_msg(&s->error) : NULL, s->error.hint,
+	    (int64_t) s->forced,
+	    s->elsewhere ? (int64_t) STILL_STORE_TRUNCATED_ELSEWHERE
+			 : INT64_C(0));
 }
 
 /* Asked again, because the answer to the first time was lost: the same. */
@@ -262,8 +276,10 @@ int still_catalog_end(struct still_catalog *catalog,
 	if (ending.ended)
 		return still_store_finish(
 		    catalog, end_again(&ending, status, err), err);
-	/* Nobody can have all of it who could not have the seal. */
-	if (still_outcome_is_good(status->outcome) && !ending.sealed)
+	/* Nobody can have all of it who could not have the seal; and who
+	 * forces it says that he knows. */
+	if (still_outcome_is_good(status->outcome) && !ending.sealed &&
+	    !(status->forced && status->outcome == STILL_COMMITTED))
 		rc = still_error_set(err, STILL_ERR_PROTO, 0, NULL,
 		    "session `%s`: cannot be %s before it is sealed",
 		    status->id,
@@ -273,5 +289,22 @@ int still_catalog_end(struct still_catalog *catalog,
 		rc = write_end(catalog, status, err);
 	if (rc == 0)
 		rc = still_stamp_forget(catalog, ending.instance_id, err);
+	return still_store_finish(catalog, rc, err);
+}
+
+int still_catalog_truncated(struct still_catalog *catalog, const char *id,
+    const char *range, struct still_error *err)
+{
+	int rc = still_store_begin(catalog, true, err);
+
+	if (rc < 0)
+		return rc;
+	/* What a second truncation finds, the first has left. */
+	rc = still_store_run(catalog, err,
+	    "UPDATE session SET truncated=?2,"
+	    " truncated_range=coalesce(?3,truncated_range)"
+	    " WHERE id=?1 AND outcome=?4",
+	    "tibi", id, (int64_t) STILL_STORE_TRUNCATED, range,
+	    (int64_t) STILL_COMMITTED);
 	return still_store_finish(catalog, rc, err);
 }

@@ -8,6 +8,7 @@
  *	catalog.db     the store, a SQLite database of ours
  *	locks/HEX      one per instance; HEX is the XXH128 of ENGINE:SOURCE
  *	spool/         see core/spool.h
+ *	pages/         see core/pages.h
  *
  * THE LOCK. Who has a session of an instance holds an OFD write lock on the
  * first byte of its file in locks/, from before the session is recorded until
@@ -23,7 +24,9 @@
  *	session   one row per session that ever began; see struct still_record
  *	file      per session, path: size, identity, time, XXH128; kept for the
  *	          present session, the last good and the last committed one
- *	path      per instance, path: identity and time as shown last
+ *	          that are not incremental
+ *	path      per instance, path: identity and time as shown last, but in an
+ *	          incremental session, whose paths are in no other
  *
  * A session's row is PREPARING, SERVING or ENDED. A row that is not ENDED while
  * nobody holds its instance's lock is ABORTED(crash): who takes the lock next
@@ -72,16 +75,19 @@ int still_catalog_check_source(const struct still_catalog *catalog,
 
 /* All below: with the lock held, by its holder. */
 
+struct still_link;
+
 struct still_catalog_begin {
 	const char *id;
 	enum still_session_kind kind;
 	const char *place; /* or NULL */
 	int64_t begun_at_ns;
+	const struct still_link *base; /* INCREMENTAL: core/lineage.h */
 };
 
 /* A new session, PREPARING. `*ret_number` counts the instance's from 1. Of an
- * instance the last 1000 sessions are remembered, and the last good and the last
- * committed one. */
+ * instance the last 1000 sessions are remembered, the last good and the last
+ * committed one, and the chain that the next incremental one would go on. */
 int still_catalog_begin(struct still_catalog *catalog,
     const struct still_lock *lock, const struct still_catalog_begin *begin,
     uint64_t *ret_number, struct still_error *err);
@@ -90,8 +96,8 @@ int still_catalog_begin(struct still_catalog *catalog,
  * Give every entry but entry 0 its time: that of `path` where the identity is
  * the same, else the greater of `now_s` and the last one plus a second. Where
  * the identity is that of the last good session, whose digest is known:
- * snapshot->known[i] becomes true and snapshot->known_digests[i] that digest.
- * Reads only.
+ * snapshot->known[i] becomes true and snapshot->known_digests[i] that digest. Not
+ * for an incremental session. Reads only.
  */
 int still_catalog_stamp(struct still_catalog *catalog,
     const struct still_lock *lock, int64_t now_s,
@@ -102,10 +108,12 @@ int still_catalog_stamp(struct still_catalog *catalog,
  * for a day is forgotten. */
 struct still_catalog_frozen {
 	const char *id;
+	enum still_session_kind kind;
 	int64_t frozen_at_ns;
 	const char *verified;
 	const char *cut;       /* words */
 	const char *databases; /* `databases` of backup.json, JSON text */
+	const char *note;      /* the engine's, JSON text; NULL: none */
 	uint32_t n_databases;
 	uint32_t n_files;
 	uint64_t n_bytes;
@@ -116,11 +124,17 @@ int still_catalog_frozen(struct still_catalog *catalog,
     struct still_error *err);
 
 /* The digests of all files, one per entry of the snapshot (of directories and
- * of the seal: not looked at). Before the seal is handed out. PROTO when the
- * session is not SERVING. */
+ * of the seal: not looked at), and that of the seal's text. Before the seal is
+ * handed out. PROTO when the session is not SERVING. */
 int still_catalog_sealed(struct still_catalog *catalog, const char *id,
     const struct still_snapshot *snapshot, const struct still_hash128 *digests,
-    struct still_error *err);
+    const struct still_hash128 *seal, struct still_error *err);
+
+/* Of a damaged session, which has no seal and may be committed all the same:
+ * those digests that there are. `have` tells of each entry. */
+int still_catalog_digested(struct still_catalog *catalog, const char *id,
+    const struct still_snapshot *snapshot, const struct still_hash128 *digests,
+    const bool *have, struct still_error *err);
 
 /* NOTFOUND: there is no session `id`. */
 int still_catalog_no_session(
@@ -129,9 +143,14 @@ int still_catalog_no_session(
 /* SERVING or PREPARING -> ENDED with status->outcome; the counts are those of
  * `status`. COMMITTED is stamped with the same time as the end. Rows of files
  * that nobody will ask for any more go. PROTO for COPIED and COMMITTED when the
- * digests were not recorded. Asked again, because the answer was lost: 0 when
+ * digests were not recorded, unless the commit is forced. Asked again, because the answer was lost: 0 when
  * the outcome is the same, PROTO when not. */
 int still_catalog_end(struct still_catalog *catalog,
     const struct still_session_status *status, struct still_error *err);
+
+/* For the sake of session `id`, which is COMMITTED, `range` of the logs was
+ * released; NULL: nothing of them. */
+int still_catalog_truncated(struct still_catalog *catalog, const char *id,
+    const char *range, struct still_error *err);
 
 #endif

@@ -13,6 +13,7 @@
 #include "core/holder.h"
 #include "core/stamp.h"
 #include "core/store.h"
+#include "core/truncate.h"
 
 int still_commit_check(
     const struct still_commit_options *options, struct still_error *err)
@@ -29,6 +30,15 @@ int still_commit_check(
 		    "A trial tells what a truncation would release.",
 		    "commit: there is nothing to try without a truncation");
 	return 0;
+}
+
+void still_truncation_hand_over(
+    struct still_truncation *from, struct still_truncation *to)
+{
+	if (to)
+		*to = *from;
+	else
+		still_truncation_clear(from);
 }
 
 void still_truncation_clear(struct still_truncation *truncation)
@@ -71,8 +81,8 @@ static int find_copied(struct still_catalog *catalog, const char *id,
 	return rc;
 }
 
-static int write_commit(
-    struct still_catalog *catalog, const char *id, struct still_error *err)
+static int write_commit(struct still_catalog *catalog, const char *id,
+    bool elsewhere, struct still_error *err)
 {
 	struct still_session_status committed = {.outcome = STILL_COMMITTED};
 	char text[STILL_OUTCOME_TEXT_BYTES];
@@ -94,40 +104,84 @@ static int write_commit(
 	if (rc == 0)
 		rc = still_store_run(catalog, err,
 		    "UPDATE session SET outcome=?2, outcome_text=?3,"
-		    " committed_at_ns=?4 WHERE id=?1 AND outcome=?5",
-		    "titii", id, (int64_t) committed.outcome, text,
-		    still_sys_now_ns(), (int64_t) STILL_COPIED);
+		    " committed_at_ns=?4, truncated=?6"
+		    " WHERE id=?1 AND outcome=?5",
+		    "titiii", id, (int64_t) committed.outcome, text,
+		    still_sys_now_ns(), (int64_t) STILL_COPIED,
+		    elsewhere ? (int64_t) STILL_STORE_TRUNCATED_ELSEWHERE
+			      : INT64_C(0));
 	if (rc == 0)
 		rc = still_stamp_forget(catalog, instance_id, err);
 	return rc;
+}
+
+static int commit_copied(struct still_catalog *catalog, const char *id,
+    const char *engine, const char *source, bool elsewhere,
+    struct still_error *err)
+{
+	int fd = -1;
+	int rc = still_claim_take(catalog, engine, source, id, NULL, &fd, err);
+
+	if (rc == 0)
+		rc = still_store_begin(catalog, true, err);
+	if (rc == 0) {
+		/* Whoever had the lock before may have begun another. */
+		rc = write_commit(catalog, id, elsewhere, err);
+		rc = still_store_finish(catalog, rc, err);
+	}
+	if (fd >= 0)
+		still_holder_release(fd);
+	return rc;
+}
+
+/* As it was attached to when it was copied, whatever refused places are. */
+static int truncate_recorded(struct still_catalog *catalog, const char *id,
+    const char *engine, const char *source, bool dry_run,
+    struct still_truncation *ret, struct still_error *err)
+{
+	struct still_options options = {
+	    .engine = engine,
+	    .force = true,
+	    .freeze_ms = STILL_FREEZE_MS_DEFAULT,
+	    .stall_ms = STILL_STALL_MS_DEFAULT,
+	    .barrier_max = STILL_BARRIER_MAX_DEFAULT,
+	    .pin_ms = STILL_PIN_MS_DEFAULT,
+	    .wal_max_bytes = STILL_WAL_MAX_BYTES_DEFAULT,
+	    .incremental = true,
+	    .catalog = catalog,
+	};
+
+	return still_truncate_source(
+	    source, &options, dry_run ? id : NULL, dry_run, ret, err);
 }
 
 int still_catalog_commit(struct still_catalog *catalog, const char *id,
     const struct still_commit_options *options, struct still_truncation *ret,
     struct still_error *err)
 {
+	static const struct still_commit_options none;
+	struct still_truncation own = {0};
 	char *engine = NULL;
 	char *source = NULL;
-	int fd = -1;
 	int rc = still_commit_check(options, err);
 
 	if (ret)
-		*ret = (struct still_truncation){0};
+		*ret = own;
+	if (!options)
+		options = &none;
 	if (rc == 0)
 		rc = find_copied(catalog, id, &engine, &source, err);
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
-	rc = still_claim_take(catalog, engine, source, id, NULL, &fd, err);
-	if (rc == 0)
-		rc = still_store_begin(catalog, true, err);
-	if (rc == 0) {
-		/* Whoever had the lock before may have begun another. */
-		rc = write_commit(catalog, id, err);
-		rc = still_store_finish(catalog, rc, err);
-	}
-	if (fd >= 0)
-		still_holder_release(fd);
+	if (rc == 0 && !options->dry_run)
+		rc = commit_copied(
+		    catalog, id, engine, source, options->elsewhere, err);
+	if (rc == 0 && options->dry_run)
+		rc = truncate_recorded(
+		    catalog, id, engine, source, true, &own, err);
+	else if (rc == 0 && options->truncate)
+		truncate_recorded(
+		    catalog, id, engine, source, false, &own, &own.error);
 	free(engine);
 	free(source);
-	return rc;
+	still_truncation_hand_over(&own, rc >= 0 ? ret : NULL);
+	return rc < 0 ? rc : 0;
 }

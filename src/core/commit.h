@@ -10,4 +10,8 @@
 int still_commit_check(
     const struct still_commit_options *options, struct still_error *err);
 
+/* `to` gets what `from` has, which is released if `to` is NULL. */
+void still_truncation_hand_over(
+    struct still_truncation *from, struct still_truncation *to);
+
 #endif

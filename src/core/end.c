@@ -9,11 +9,15 @@
 #include "core/account.h"
 #include "core/commit.h"
 #include "core/session.h"
+#include "core/truncate.h"
 
 /* How a session may end: as its caller says, or by a commit. */
 struct verdict {
 	enum still_end how;
 	bool commit;
+	struct still_commit_options options; /* of the commit */
+	struct still_truncation
+	    *truncation; /* is filled if that is asked for */
 };
 
 bool still_session_covered(const struct still_session *session)
@@ -29,7 +33,7 @@ static enum still_outcome settle(
 	if (session->state != STILL_SERVING)
 		return session->begun_at_ns ? STILL_ABORTED_FREEZE
 					    : STILL_NO_OUTCOME;
-	if (session->corrupt)
+	if (session->corrupt && !(verdict->commit && verdict->options.force))
 		return STILL_ABORTED_CORRUPT;
 	if (session->lost)
 		return STILL_ABORTED_LOST;
@@ -66,9 +70,15 @@ static void tell_end(struct still_session *session)
 	still_session_status_clear(&status);
 }
 
+static bool is_forced(
+    const struct still_session *session, enum still_outcome outcome)
+{
+	return outcome == STILL_COMMITTED && session->corrupt;
+}
+
 /* The row of a session that is not there any more. 0 also when there is none. */
 static int record(struct still_session *session, enum still_outcome outcome,
-    struct still_error *err)
+    const struct verdict *verdict, struct still_error *err)
 {
 	struct still_session_status status;
 	int rc;
@@ -78,20 +88,70 @@ static int record(struct still_session *session, enum still_outcome outcome,
 	still_session_status(session, &status);
 	status.outcome = outcome;
 	status.ended_at_ns = still_sys_now_ns();
+	status.forced = is_forced(session, outcome);
+	status.elsewhere = outcome == STILL_COMMITTED &&
+	    verdict->options.elsewhere;
 	rc = still_catalog_end(session->instance->catalog, &status, err);
 	still_session_status_clear(&status);
 	return rc;
 }
 
-static void let_go(struct still_session *session, enum still_outcome outcome)
+/* ---- what is let go ------------------------------------------------------- */
+
+static void tell_truncation(
+    struct still_session *session, const struct still_truncation *truncation)
+{
+	const struct still_error *error = &truncation->error;
+
+	if (error->code)
+		still_events_add(session->events, STILL_LEVEL_WARNING,
+		    "truncation-failed", "session", session->id, "error",
+		    still_error_msg(error), "hint", error->hint, NULL);
+	else
+		still_events_add(session->events, STILL_LEVEL_INFO, "truncated",
+		    "session", session->id, "range",
+		    truncation->range[0] ? truncation->range : NULL, "bytes",
+		    still_number(truncation->bytes).text, "sessions",
+		    still_number(truncation->sessions).text, NULL);
+}
+
+/* The commit is durable, the engine is thawed, and nobody else begins yet. */
+static void truncate_logs(
+    struct still_session *session, struct still_truncation *ret)
+{
+	if (session->number)
+		still_truncate_locked(session->instance,
+		    session->hold.instance_id, NULL, false, ret, &ret->error);
+	tell_truncation(session, ret);
+}
+
+/* Of the sums of pages what nobody needs from now on. That it stays is no harm:
+ * the next session tries again. */
+static void forget_sums(struct still_session *session)
+{
+	uint32_t n_forgotten;
+
+	if (session->hold.fd >= 0)
+		still_lineage_forget(session->instance->catalog,
+		    session->hold.instance_id, NULL, false, &n_forgotten, NULL);
+}
+
+static void let_go(struct still_session *session, enum still_outcome outcome,
+    const struct verdict *verdict)
 {
 	pthread_mutex_lock(&session->lock);
 	session->outcome = outcome;
+	session->forced = is_forced(session, outcome);
+	session->elsewhere = outcome == STILL_COMMITTED &&
+	    verdict->options.elsewhere;
 	session->state = STILL_ENDED;
 	session->ended_at_ns = still_sys_now_ns();
 	pthread_mutex_unlock(&session->lock);
 	if (session->freezing)
 		still_engine_thaw(session->instance->engine);
+	if (outcome == STILL_COMMITTED && verdict->options.truncate)
+		truncate_logs(session, verdict->truncation);
+	forget_sums(session);
 	still_catalog_unlock(&session->hold);
 	pthread_mutex_lock(&session->lock);
 	session->pinned = false;
@@ -141,14 +201,14 @@ static int finish(struct still_session *session, const struct verdict *verdict,
 		session->state = STILL_ENDED;
 	pthread_mutex_unlock(&session->lock);
 	if (begun) {
-		rc = record(session, outcome, &own);
+		rc = record(session, outcome, verdict, &own);
 		if (rc < 0 && may_wait(verdict, outcome, rc)) {
 			if (err)
 				still_error_copy(err, &own);
 		} else {
 			if (rc < 0)
 				outcome = unrecorded(session, outcome, &own);
-			let_go(session, outcome);
+			let_go(session, outcome, verdict);
 			rc = 0;
 		}
 	}
@@ -200,6 +260,45 @@ static int spoilt(struct still_session *session, struct still_error *err)
 	return code;
 }
 
+/* What a commit would release. While it serves, the instance is its own. */
+static int try_truncation(struct still_session *session, enum still_state state,
+    struct still_truncation *ret, struct still_error *err)
+{
+	int rc;
+
+	if (!session->number)
+		return 0;
+	if (state == STILL_ENDED)
+		return still_truncate_instance(
+		    session->instance, session->id, true, ret, err);
+	pthread_rwlock_rdlock(&session->use);
+	rc = still_session_check(session, err);
+	if (rc == 0)
+		rc = still_truncate_locked(session->instance,
+		    session->hold.instance_id, session->id, true, ret, err);
+	pthread_rwlock_unlock(&session->use);
+	return rc;
+}
+
+/* On record, as one whose time is over. */
+static int record_commit(struct still_session *session,
+    const struct still_commit_options *options, struct still_error *err)
+{
+	struct still_commit_options stamp = {.elsewhere = options->elsewhere};
+	int rc = still_catalog_commit(
+	    session->instance->catalog, session->id, &stamp, NULL, err);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&session->lock);
+	session->outcome = STILL_COMMITTED;
+	session->elsewhere = options->elsewhere;
+	pthread_mutex_unlock(&session->lock);
+	still_events_add(session->events, STILL_LEVEL_INFO, "session-committed",
+	    "session", session->id, NULL);
+	return 0;
+}
+
 /* It was served whole, and its client comes back to say that it has it. */
 static int commit_copied(struct still_session *session,
     const struct still_commit_options *options, struct still_truncation *ret,
@@ -218,27 +317,52 @@ static int commit_copied(struct still_session *session,
 		    "Begin another session, and copy it whole.",
 		    "session %s: is over, and was not copied whole",
 		    session->id);
-	rc = still_catalog_commit(
-	    session->instance->catalog, session->id, options, ret, err);
-	if (rc < 0)
+	if (options->dry_run)
+		return try_truncation(session, STILL_ENDED, ret, err);
+	rc = record_commit(session, options, err);
+	if (rc < 0 || !options->truncate)
 		return rc;
-	pthread_mutex_lock(&session->lock);
-	session->outcome = STILL_COMMITTED;
-	pthread_mutex_unlock(&session->lock);
-	still_events_add(session->events, STILL_LEVEL_INFO, "session-committed",
-	    "session", session->id, NULL);
+	still_truncate_instance(
+	    session->instance, NULL, false, ret, &ret->error);
+	tell_truncation(session, ret);
 	return 0;
 }
 
-static int commit_serving(
-    struct still_session *session, struct still_error *err)
+/* What is missing altogether, no force brings back. */
+static bool is_only_damaged(struct still_session *session)
+{
+	bool damaged;
+
+	pthread_mutex_lock(&session->lock);
+	damaged = session->corrupt && !session->incomplete && !session->lost;
+	pthread_mutex_unlock(&session->lock);
+	return damaged;
+}
+
+/* Read what nobody has read. What spoilt it ends it, too. */
+static int read_rest(
+    struct still_session *session, bool force, struct still_error *err)
 {
 	int rc = still_session_seal(session, err);
 
-	if (rc < 0 && rc != STILL_ERR_CORRUPT && rc != STILL_ERR_LOST)
-		return rc;
-	/* What spoilt it ends it, too. */
-	rc = finish(session, &(struct verdict){.commit = true}, err);
+	if (rc == STILL_ERR_CORRUPT && force && is_only_damaged(session))
+		rc = still_session_salvage(session, err);
+	return rc == STILL_ERR_CORRUPT || rc == STILL_ERR_LOST ? 0 : rc;
+}
+
+static int commit_serving(struct still_session *session,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err)
+{
+	struct verdict verdict = {
+	    .commit = true, .options = *options, .truncation = ret};
+	int rc;
+
+	if (options->dry_run)
+		return try_truncation(session, STILL_SERVING, ret, err);
+	rc = read_rest(session, options->force, err);
+	if (rc == 0)
+		rc = finish(session, &verdict, err);
 	if (rc < 0)
 		return rc;
 	if (outcome_of(session) == STILL_COMMITTED) {
@@ -248,17 +372,13 @@ static int commit_serving(
 	return spoilt(session, err);
 }
 
-int still_session_commit(struct still_session *session,
+static int commit(struct still_session *session,
     const struct still_commit_options *options, struct still_truncation *ret,
     struct still_error *err)
 {
 	enum still_state state;
-	int rc = still_commit_check(options, err);
+	int rc;
 
-	if (ret)
-		*ret = (struct still_truncation){0};
-	if (rc < 0)
-		return rc;
 	pthread_mutex_lock(&session->lock);
 	state = session->state;
 	pthread_mutex_unlock(&session->lock);
@@ -269,7 +389,23 @@ int still_session_commit(struct still_session *session,
 		    "Begin a session, and copy it.",
 		    "session %s: does not serve yet", session->id);
 	set_committing(session, true);
-	rc = commit_serving(session, err);
+	rc = commit_serving(session, options, ret, err);
 	set_committing(session, false);
+	return rc;
+}
+
+int still_session_commit(struct still_session *session,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err)
+{
+	static const struct still_commit_options none;
+	struct still_truncation own = {0};
+	int rc = still_commit_check(options, err);
+
+	if (ret)
+		*ret = own;
+	if (rc == 0)
+		rc = commit(session, options ? options : &none, &own, err);
+	still_truncation_hand_over(&own, rc == 0 ? ret : NULL);
 	return rc;
 }

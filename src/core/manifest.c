@@ -11,6 +11,19 @@
 
 #define FORMAT 1
 
+/* `xxhsum -H2 verify/XXH128SUMS` in the base's set says whether it is that one. A
+ * full set builds on nothing. */
+static json_t *base_json(const struct still_link *base)
+{
+	char hex[STILL_HASH128_HEX_CHARS + 1];
+
+	if (!base)
+		return json_null();
+	still_hash128_hex(base->seal, hex);
+	return json_pack("{s:s, s:I, s:s}", "session", base->id, "number",
+	    (json_int_t) base->number, "xxh128", hex);
+}
+
 static int fill(json_t *root, const struct still_manifest *manifest)
 {
 	const struct still_builder *builder = manifest->builder;
@@ -22,8 +35,15 @@ static int fill(json_t *root, const struct still_manifest *manifest)
 	rc |= json_object_set_new(
 	    root, "session", json_string(manifest->session_id));
 	rc |= json_object_set_new(root, "kind", json_string(manifest->kind));
-	/* A full set builds on nothing. */
-	rc |= json_object_set_new(root, "base", json_null());
+	rc |= json_object_set_new(root, "number",
+	    manifest->number ? json_integer((json_int_t) manifest->number)
+			     : json_null());
+	rc |= json_object_set_new(root, "base", base_json(manifest->base));
+	rc |= json_object_set_new(root, "chain",
+	    manifest->chain && manifest->chain[0]
+		? json_pack("{s:s, s:I}", "full", manifest->chain, "link",
+		      (json_int_t) manifest->link)
+		: json_null());
 	rc |= json_object_set_new(
 	    root, "engine", json_string(manifest->instance->engine));
 	rc |= json_object_set_new(root, "engine_version",
@@ -49,6 +69,8 @@ static int fill(json_t *root, const struct still_manifest *manifest)
 	    root, "checksums", json_string(STILL_SEAL_PATH));
 	rc |= still_builder_describe(builder, root);
 	rc |= json_object_set(root, "databases", builder->databases);
+	if (manifest->base)
+		rc |= json_object_set(root, "dropped", builder->dropped);
 	return rc;
 }
 

@@ -20,11 +20,16 @@
 #include <stdint.h>
 
 #include "base/hash.h"
+#include "core/lineage.h"
 #include "core/snapshot.h"
 
 struct still_manifest {
 	const char *session_id;
-	const char *kind; /* "full" */
+	const char *kind;              /* "full" */
+	uint64_t number;               /* 0: nobody counts */
+	const struct still_link *base; /* core/lineage.h; NULL: on nothing */
+	const char *chain; /* its full session; "" or NULL: it is in none */
+	uint32_t link;
 	const struct still_instance_info *instance;
 	int64_t begun_at_ns;
 	int64_t frozen_at_ns;

@@ -20,11 +20,13 @@ static const char select_sql[] =
     "SELECT s.id, number, kind, source, engine, place, state, outcome,"
     " outcome_text, begun_at_ns, frozen_at_ns, ended_at_ns, committed_at_ns,"
     " databases, files, files_whole, files_known, bytes, bytes_served,"
-    " n_damaged, verified, error, hint"
+    " n_damaged, verified, error, hint, base, chain, link, forced, truncated,"
+    " truncated_range"
     " FROM session s JOIN instance i ON s.instance=i.id"
     " WHERE (?1 IS NULL OR source=?1) AND (?2 IS NULL OR place=?2)"
     " AND (?3 IS NULL OR s.id=?3) AND (NOT ?4 OR outcome IN (?6,?7))"
-    " AND (NOT ?5 OR outcome=?6) ORDER BY seq DESC LIMIT ?8";
+    " AND (NOT ?5 OR outcome=?6) AND (NOT ?9 OR kind='incremental')"
+    " AND (?10 IS NULL OR chain=?10) ORDER BY seq DESC LIMIT ?8";
 
 struct rows {
 	struct still_record *all; /* owned */
@@ -41,6 +43,7 @@ static void release_record(struct still_record *record)
 	free(record->verified);
 	free(record->error);
 	free(record->hint);
+	free(record->range);
 	memset(record, 0, sizeof(*record));
 }
 
@@ -83,6 +86,11 @@ static void read_numbers(sqlite3_stmt *stmt, struct still_record *r)
 	r->bytes = (uint64_t) sqlite3_column_int64(stmt, 17);
 	r->bytes_served = (uint64_t) sqlite3_column_int64(stmt, 18);
 	r->n_damaged = (uint32_t) sqlite3_column_int64(stmt, 19);
+	r->link = (uint32_t) sqlite3_column_int64(stmt, 25);
+	r->forced = sqlite3_column_int64(stmt, 26) != 0;
+	r->truncated = sqlite3_column_int64(stmt, 27) == STILL_STORE_TRUNCATED;
+	r->elsewhere = sqlite3_column_int64(stmt, 27) ==
+	    STILL_STORE_TRUNCATED_ELSEWHERE;
 }
 
 static void read_text(sqlite3_stmt *stmt, int i, char *out, size_t len)
@@ -102,12 +110,15 @@ static int read_row(struct still_catalog *catalog, sqlite3_stmt *stmt,
 	read_numbers(stmt, r);
 	read_text(stmt, 0, r->id, sizeof(r->id));
 	read_text(stmt, 8, r->outcome_text, sizeof(r->outcome_text));
+	read_text(stmt, 23, r->base, sizeof(r->base));
+	read_text(stmt, 24, r->chain, sizeof(r->chain));
 	if (!still_store_column(stmt, 3, &r->source) ||
 	    !still_store_column(stmt, 4, &r->engine) ||
 	    !still_store_column(stmt, 5, &r->place) ||
 	    !still_store_column(stmt, 20, &r->verified) ||
 	    !still_store_column(stmt, 21, &r->error) ||
-	    !still_store_column(stmt, 22, &r->hint)) {
+	    !still_store_column(stmt, 22, &r->hint) ||
+	    !still_store_column(stmt, 28, &r->range)) {
 		release_record(r);
 		return still_error_nomem(err);
 	}
@@ -152,6 +163,8 @@ static int select_rows(struct still_catalog *catalog,
 	sqlite3_bind_int(stmt, 7, STILL_COPIED);
 	sqlite3_bind_int64(
 	    stmt, 8, filter->limit ? (int64_t) filter->limit : INT64_C(-1));
+	sqlite3_bind_int(stmt, 9, filter->incremental);
+	sqlite3_bind_text(stmt, 10, filter->chain, -1, SQLITE_STATIC);
 	while ((rc = still_store_step(catalog, stmt, err)) > 0) {
 		rc = add_row(catalog, stmt, ret, err);
 		if (rc < 0)

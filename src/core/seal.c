@@ -186,21 +186,88 @@ static int close_all(struct still_session *session,
 	return rc;
 }
 
+/* ---- the sums of pages ---------------------------------------------------- */
+
+/* For later sessions; what cannot be kept, these do without. Then they are let
+ * go: nobody fills them any more. */
+static void keep_one(
+    struct still_session *session, const char *path, struct still_pages *pages)
+{
+	struct still_error err = STILL_ERROR_INIT;
+
+	if (pages->fd >= 0 &&
+	    still_pages_keep(
+		session->instance->catalog, pages, session->id, path, &err) < 0)
+		still_session_note_sums(session, &err);
+	still_error_clear(&err);
+	still_pages_release(pages);
+}
+
+static void keep_sums(struct still_session *session)
+{
+	const struct still_snapshot *snapshot = &session->snapshot;
+	struct still_error err = STILL_ERROR_INIT;
+
+	for (uint32_t i = 0; i < snapshot->n; i++)
+		if (session->tracked[i].digest.done)
+			keep_one(session, snapshot->entries[i].path,
+			    &session->tracked[i].pages);
+	for (size_t i = 0; i < session->n_summed; i++)
+		keep_one(session, session->summed[i].path,
+		    &session->summed[i].pages);
+	if (session->number &&
+	    still_pages_sync(session->instance->catalog, session->id, &err) < 0)
+		still_session_note_sums(session, &err);
+	still_error_clear(&err);
+}
+
 /* ---- the seal ------------------------------------------------------------ */
 
 /* On record before it is handed out. */
 static int record(struct still_session *session,
-    const struct still_hash128 *digests, struct still_error *err)
+    const struct still_hash128 *digests, const char *text,
+    struct still_error *err)
 {
+	struct still_hash128 hash = still_hash128(text, strlen(text));
+
 	if (!session->number)
 		return 0;
 	return still_catalog_sealed(session->instance->catalog, session->id,
-	    &session->snapshot, digests, err);
+	    &session->snapshot, digests, &hash, err);
+}
+
+/* All bytes were right when they were read; the moment must also have been
+ * protected until the last of them was. */
+static int make_seal(
+    struct still_session *session, char **ret, struct still_error *err)
+{
+	struct still_hash128 *digests = NULL;
+	char *text = NULL;
+	int rc = digest_all(session, &digests, err);
+
+	if (rc == 0)
+		rc = close_all(session, digests, err);
+	if (rc == 0)
+		rc = still_session_keep_held(session, err);
+	if (rc == 0) {
+		text = still_sums_text(&session->snapshot, digests);
+		if (!text)
+			rc = still_error_nomem(err);
+	}
+	if (rc == 0) {
+		keep_sums(session);
+		rc = record(session, digests, text, err);
+	}
+	free(digests);
+	if (rc == 0)
+		*ret = text;
+	else
+		free(text);
+	return rc;
 }
 
 static int seal(struct still_session *session, struct still_error *err)
 {
-	struct still_hash128 *digests = NULL;
 	char *text = NULL;
 	bool doomed;
 	int rc;
@@ -213,21 +280,7 @@ static int seal(struct still_session *session, struct still_error *err)
 	/* A doomed session has nothing to gain from a pass. */
 	if (doomed)
 		return STILL_ERR_CORRUPT;
-	rc = digest_all(session, &digests, err);
-	if (rc == 0)
-		rc = close_all(session, digests, err);
-	/* All bytes were right when they were read; the moment must also have
-	 * been protected until the last of them was. */
-	if (rc == 0)
-		rc = still_session_keep_held(session, err);
-	if (rc == 0)
-		rc = record(session, digests, err);
-	if (rc == 0) {
-		text = still_sums_text(&session->snapshot, digests);
-		if (!text)
-			rc = still_error_nomem(err);
-	}
-	free(digests);
+	rc = make_seal(session, &text, err);
 	pthread_mutex_lock(&session->lock);
 	if (rc == 0 && session->doomed)
 		rc = still_session_doomed_error(session, err);
@@ -265,6 +318,74 @@ int still_session_seal(struct still_session *session, struct still_error *err)
 				.text,
 			    NULL);
 	}
+	pthread_mutex_unlock(&session->sealer);
+	pthread_rwlock_unlock(&session->use);
+	return rc;
+}
+
+/* ---- what has none ------------------------------------------------------- */
+
+/* The digest of one file, as far as it goes: damage is told, and no failure. */
+static int salvage_one(struct still_session *session, uint32_t index,
+    struct still_hash128 *ret_digest, bool *ret_have, struct still_error *err)
+{
+	struct still_fill fill = {session, index};
+	struct still_tracked *tracked = &session->tracked[index];
+	int rc = still_digest_complete(
+	    &tracked->digest, still_session_fill, &fill, &session->cancel, err);
+
+	if (rc == 0) {
+		*ret_digest = tracked->digest.value;
+		*ret_have = true;
+		rc = compare_known(session, index, ret_digest, err);
+	}
+	if (rc == STILL_ERR_CORRUPT) {
+		still_error_clear(err);
+		rc = 0;
+	}
+	return rc;
+}
+
+static int salvage(struct still_session *session, struct still_hash128 *digests,
+    bool *have, struct still_error *err)
+{
+	const struct still_snapshot *snapshot = &session->snapshot;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < snapshot->n; i++)
+		if (snapshot->entries[i].kind == STILL_FILE &&
+		    !snapshot->entries[i].closing)
+			rc = salvage_one(
+			    session, i, &digests[i], &have[i], err);
+	if (rc == 0)
+		rc = still_session_keep_held(session, err);
+	if (rc < 0 || !session->number)
+		return rc;
+	keep_sums(session);
+	return still_catalog_digested(session->instance->catalog, session->id,
+	    snapshot, digests, have, err);
+}
+
+int still_session_salvage(
+    struct still_session *session, struct still_error *err)
+{
+	struct still_hash128 *digests;
+	bool *have;
+	int rc;
+
+	pthread_rwlock_rdlock(&session->use);
+	pthread_mutex_lock(&session->sealer);
+	digests = calloc(session->snapshot.n + 1, sizeof(*digests));
+	have = calloc(session->snapshot.n + 1, sizeof(*have));
+	rc = digests && have ? still_session_check(session, err)
+			     : still_error_nomem(err);
+	if (rc == 0) {
+		set_sealing(session, true);
+		rc = salvage(session, digests, have, err);
+		set_sealing(session, false);
+	}
+	free(digests);
+	free(have);
 	pthread_mutex_unlock(&session->sealer);
 	pthread_rwlock_unlock(&session->use);
 	return rc;

@@ -83,6 +83,16 @@ void still_session_note_unfrozen(struct still_session *session,
 	pthread_mutex_unlock(&session->lock);
 }
 
+void still_session_note_sums(
+    struct still_session *session, const struct still_error *why)
+{
+	if (!session->sums_failed)
+		still_events_add(session->events, STILL_LEVEL_WARNING,
+		    "no-page-sums", "session", session->id, "error",
+		    still_error_msg(why), "hint", why->hint, NULL);
+	session->sums_failed = true;
+}
+
 const struct still_entry *still_session_entries(
     const struct still_session *session, uint32_t *ret_n)
 {

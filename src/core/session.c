@@ -56,11 +56,14 @@ void still_session_free(struct still_session *session)
 	still_session_end(session, STILL_END_DONE);
 	for (uint32_t i = 0; session->tracked && i < session->snapshot.n; i++) {
 		still_digest_release(&session->tracked[i].digest);
+		still_pages_release(&session->tracked[i].pages);
 		free(session->tracked[i].text);
 		still_coverage_release(&session->tracked[i].coverage);
 		pthread_mutex_destroy(&session->tracked[i].lock);
 	}
 	free(session->tracked);
+	still_summed_free(session->summed, session->n_summed);
+	still_ground_free(session->ground);
 	still_snapshot_release(&session->snapshot);
 	free(session->seal);
 	still_error_clear(&session->error);
@@ -114,6 +117,13 @@ void still_session_status(
 	ret->outcome = session->outcome;
 	ret->kind = session->kind;
 	ret->number = session->number;
+	if (session->kind == STILL_INCREMENTAL && session->number)
+		memcpy(ret->base, still_ground_link(session->ground)->id,
+		    sizeof(ret->base));
+	memcpy(ret->chain, session->chain, sizeof(ret->chain));
+	ret->link = session->link;
+	ret->forced = session->forced;
+	ret->elsewhere = session->elsewhere;
 	ret->begun_at_ns = session->begun_at_ns;
 	ret->frozen_at_ns = session->frozen_at_ns;
 	ret->ended_at_ns = session->ended_at_ns;

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 #include "core/catalog.h"
+#include "core/lineage.h"
 #include "core/coverage.h"
 #include "core/digest.h"
 #include "core/instance.h"
@@ -33,12 +34,16 @@ struct still_tracked {
 	pthread_mutex_t lock; /* of what follows */
 	struct still_coverage coverage;
 	bool whole;
+	struct still_pages pages; /* of the digest; until they are kept */
 	char *text; /* owned; of a closing file of the engine, once it is made;
 		       under the session's lock */
 };
 
 /* Damage is told once per place, and only so often. */
 #define STILL_REPORTS_MAX 256
+
+/* "incremental/000042/" */
+#define STILL_SESSION_PLACE_BYTES 40
 
 struct still_session {
 	struct still_instance *instance; /* borrowed */
@@ -56,9 +61,14 @@ struct still_session {
 	uint32_t databases;
 	uint32_t files;
 	uint64_t bytes;
-	struct still_lock hold; /* of the instance, until the end */
-	uint64_t number;        /* 0: not in the catalog */
-	bool freezing; /* the engine was asked to: it is to be thawed */
+	struct still_lock hold;      /* of the instance, until the end */
+	struct still_ground *ground; /* owned; the base; NULL: none */
+	struct still_summed *summed; /* owned; the engine's, until kept */
+	size_t n_summed;
+	char place[STILL_SESSION_PLACE_BYTES]; /* INCREMENTAL */
+	bool sums_failed; /* some of pages cannot be had, which is told */
+	uint64_t number;  /* 0: not in the catalog */
+	bool freezing;    /* the engine was asked to: it is to be thawed */
 
 	atomic_uint_fast64_t bytes_hashed;
 	atomic_uint_fast64_t captured_bytes; /* of a freeze under way */
@@ -89,6 +99,10 @@ struct still_session {
 	uint32_t files_known; /* and not whole */
 	uint64_t bytes_served;
 	bool committing;
+	bool forced;    /* committed though damage was found */
+	bool elsewhere; /* somebody else truncates */
+	char chain[STILL_SESSION_ID_BYTES]; /* "": it is in none */
+	uint32_t link;
 	struct still_error error; /* the first that mattered */
 	uint32_t n_damaged;
 	uint64_t
@@ -104,6 +118,10 @@ void still_session_note(struct still_session *session, const char *path,
 /* Remember and tell that `path` is not frozen. */
 void still_session_note_unfrozen(struct still_session *session,
     const char *path, const struct still_error *why);
+
+/* Sums of pages cannot be had, or not be kept: told, once. */
+void still_session_note_sums(
+    struct still_session *session, const struct still_error *why);
 
 /* May anything be read? STALE or LOST if not. Under `use`. */
 int still_session_check(struct still_session *session, struct still_error *err);
@@ -121,6 +139,11 @@ struct still_fill {
  * still_fill_fn over a struct still_fill; under `use`. */
 int still_session_fill(void *arg, uint64_t off_bytes, void *data, size_t len,
     struct still_error *err);
+
+/* Of a doomed session, to be committed all the same: read all that can be read,
+ * and have what is known of it on record. 0 also when there is damage. */
+int still_session_salvage(
+    struct still_session *session, struct still_error *err);
 
 /* Ask the engine whether the moment is kept. Under `use`. */
 int still_session_keep_held(

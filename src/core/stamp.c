@@ -7,6 +7,9 @@
  * change of it moves the time by a second at least, because rsync compares whole
  * seconds, and never back.
  *
+ * An incremental session shows its files where no other does: no tool has them,
+ * and none has seen their times.
+ *
  * A path that has not been shown for a day is forgotten: comes it back, it gets
  * the time of that moment, which is later than any that it had.
  */
@@ -42,7 +45,7 @@ static int prepare(struct still_catalog *catalog, int64_t instance_id,
 	memset(ret, 0, sizeof(*ret));
 	rc = still_store_number(catalog, &last_good, err,
 	    "SELECT max(seq) FROM session WHERE instance=?1"
-	    " AND outcome IN (?2,?3)",
+	    " AND outcome IN (?2,?3) AND kind<>'incremental'",
 	    "iii", instance_id, (int64_t) STILL_COMMITTED,
 	    (int64_t) STILL_COPIED);
 	if (rc == 0)
@@ -158,11 +161,11 @@ static int write_session(struct still_catalog *catalog,
 {
 	return still_store_run(catalog, err,
 	    "UPDATE session SET state='serving', frozen_at_ns=?2, verified=?3,"
-	    " cut=?4, databases_json=?5, databases=?6, files=?7, bytes=?8"
-	    " WHERE id=?1",
-	    "titttiii", frozen->id, frozen->frozen_at_ns, frozen->verified,
+	    " cut=?4, databases_json=?5, databases=?6, files=?7, bytes=?8,"
+	    " note=?9 WHERE id=?1",
+	    "titttiiit", frozen->id, frozen->frozen_at_ns, frozen->verified,
 	    frozen->cut, frozen->databases, (int64_t) frozen->n_databases,
-	    (int64_t) frozen->n_files, (int64_t) frozen->n_bytes);
+	    (int64_t) frozen->n_files, (int64_t) frozen->n_bytes, frozen->note);
 }
 
 static int write_paths(struct still_catalog *catalog, int64_t instance_id,
@@ -241,15 +244,16 @@ int still_catalog_frozen(struct still_catalog *catalog,
 		rc = write_session(catalog, frozen, err);
 	if (rc == 0)
 		rc = write_files(catalog, seq, frozen->snapshot, err);
-	if (rc == 0)
+	if (rc == 0 && frozen->kind != STILL_INCREMENTAL)
 		rc = write_paths(
 		    catalog, lock->instance_id, now_s, frozen->snapshot, err);
 	return still_store_finish(catalog, rc, err);
 }
 
+/* `have` NULL: of all. */
 static int write_digests(struct still_catalog *catalog, int64_t seq,
     const struct still_snapshot *snapshot, const struct still_hash128 *digests,
-    struct still_error *err)
+    const bool *have, struct still_error *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = still_store_prepare(catalog,
@@ -262,7 +266,8 @@ static int write_digests(struct still_catalog *catalog, int64_t seq,
 	for (uint32_t i = 1; rc == 0 && i < snapshot->n; i++) {
 		const struct still_entry *entry = &snapshot->entries[i];
 
-		if (entry->kind != STILL_FILE || entry->seal)
+		if (entry->kind != STILL_FILE || entry->seal ||
+		    (have && !have[i]))
 			continue;
 		still_store_bind_bytes(stmt, 2, entry->path);
 		sqlite3_bind_blob(stmt, 3, digests[i].bytes,
@@ -277,9 +282,27 @@ static int write_digests(struct still_catalog *catalog, int64_t seq,
 	return rc;
 }
 
+static int write_seal(struct still_catalog *catalog, int64_t seq,
+    const struct still_hash128 *seal, struct still_error *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = still_store_prepare(catalog,
+	    "UPDATE session SET sealed=1, seal_xxh128=?2 WHERE seq=?1", &stmt,
+	    err);
+
+	if (rc < 0)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, seq);
+	sqlite3_bind_blob(
+	    stmt, 2, seal->bytes, sizeof(seal->bytes), SQLITE_STATIC);
+	rc = still_store_step(catalog, stmt, err);
+	sqlite3_finalize(stmt);
+	return rc;
+}
+
 int still_catalog_sealed(struct still_catalog *catalog, const char *id,
     const struct still_snapshot *snapshot, const struct still_hash128 *digests,
-    struct still_error *err)
+    const struct still_hash128 *seal, struct still_error *err)
 {
 	int64_t seq = 0;
 	int rc = still_store_begin(catalog, true, err);
@@ -288,10 +311,24 @@ int still_catalog_sealed(struct still_catalog *catalog, const char *id,
 		return rc;
 	rc = find_session(catalog, id, "serving", &seq, err);
 	if (rc == 0)
-		rc = write_digests(catalog, seq, snapshot, digests, err);
+		rc = write_digests(catalog, seq, snapshot, digests, NULL, err);
 	if (rc == 0)
-		rc = still_store_run(catalog, err,
-		    "UPDATE session SET sealed=1 WHERE seq=?1", "i", seq);
+		rc = write_seal(catalog, seq, seal, err);
+	return still_store_finish(catalog, rc, err);
+}
+
+int still_catalog_digested(struct still_catalog *catalog, const char *id,
+    const struct still_snapshot *snapshot, const struct still_hash128 *digests,
+    const bool *have, struct still_error *err)
+{
+	int64_t seq = 0;
+	int rc = still_store_begin(catalog, true, err);
+
+	if (rc < 0)
+		return rc;
+	rc = find_session(catalog, id, "serving", &seq, err);
+	if (rc == 0)
+		rc = write_digests(catalog, seq, snapshot, digests, have, err);
 	return still_store_finish(catalog, rc, err);
 }
 
@@ -304,9 +341,9 @@ int still_stamp_forget(
 	    "DELETE FROM file WHERE session IN"
 	    " (SELECT seq FROM session WHERE instance=?1 AND state='ended'"
 	    " EXCEPT SELECT max(seq) FROM session"
-	    "  WHERE instance=?1 AND outcome IN (?2,?3)"
+	    "  WHERE instance=?1 AND outcome IN (?2,?3) AND kind<>'incremental'"
 	    " EXCEPT SELECT max(seq) FROM session"
-	    "  WHERE instance=?1 AND outcome=?2)",
+	    "  WHERE instance=?1 AND outcome=?2 AND kind<>'incremental')",
 	    "iii", instance_id, (int64_t) STILL_COMMITTED,
 	    (int64_t) STILL_COPIED);
 }

@@ -8,7 +8,7 @@
 
 /* Delete the rows of files that nobody will ask for: only those of a session
  * that is not over, of the last good one and of the last committed one are ever
- * read. In a transaction. */
+ * read, and of these no incremental one. In a transaction. */
 int still_stamp_forget(struct still_catalog *catalog, int64_t instance_id,
     struct still_error *err);
 

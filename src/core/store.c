@@ -30,7 +30,7 @@ static const char schema[] =
     " id TEXT NOT NULL UNIQUE,"
     " instance INTEGER NOT NULL,"
     " number INTEGER NOT NULL," /* rises by 1 within an instance */
-    " kind TEXT NOT NULL,"      /* full, copy */
+    " kind TEXT NOT NULL,"      /* full, copy, incremental */
     " place BLOB,"
     " state TEXT NOT NULL," /* preparing, serving, ended */
     " outcome INTEGER NOT NULL DEFAULT 0,"
@@ -52,6 +52,14 @@ static const char schema[] =
     " cut TEXT,"
     " error BLOB,"
     " hint BLOB,"
+    " seal_xxh128 BLOB," /* of verify/XXH128SUMS */
+    " base TEXT,"        /* id of the session that it builds on */
+    " chain TEXT,"       /* id of the full one of its chain; NULL: in none */
+    " link INTEGER NOT NULL DEFAULT 0,"
+    " note TEXT," /* the engine's, JSON */
+    " forced INTEGER NOT NULL DEFAULT 0,"
+    " truncated INTEGER NOT NULL DEFAULT 0," /* by us: 1; elsewhere: 2 */
+    " truncated_range BLOB,"
     " UNIQUE(instance, number)"
     ") STRICT;"
     "CREATE TABLE file("
@@ -71,6 +79,19 @@ static const char schema[] =
     " shown_at_s INTEGER NOT NULL,"
     " PRIMARY KEY(instance, path)"
     ") STRICT, WITHOUT ROWID;";
+
+/* From version 1, which knew no chains. Nothing can build on its sessions: what
+ * their seals were, nobody knows. */
+static const char from_1[] =
+    "ALTER TABLE session ADD COLUMN seal_xxh128 BLOB;"
+    "ALTER TABLE session ADD COLUMN base TEXT;"
+    "ALTER TABLE session ADD COLUMN chain TEXT;"
+    "ALTER TABLE session ADD COLUMN link INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE session ADD COLUMN note TEXT;"
+    "ALTER TABLE session ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE session ADD COLUMN truncated INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE session ADD COLUMN truncated_range BLOB;"
+    "UPDATE session SET chain=id WHERE kind='full';";
 
 static const char damaged_hint[] =
     "Move it away (`mv`), and stillfs begins a new one. What is lost is the "
@@ -403,6 +424,39 @@ static int check_marks(struct still_catalog *catalog, const struct marks *marks,
 	return 0;
 }
 
+static int mark(struct still_catalog *catalog, struct still_error *err)
+{
+	char sql[96];
+
+	sqlite3_snprintf(sizeof(sql), sql,
+	    "PRAGMA application_id=%d; PRAGMA user_version=%d",
+	    STILL_STORE_APPLICATION_ID, STILL_STORE_VERSION);
+	return exec(catalog, sql, err);
+}
+
+static bool is_from_1(const struct marks *marks)
+{
+	return marks->application_id == STILL_STORE_APPLICATION_ID &&
+	    marks->version == 1;
+}
+
+/* Whoever has it open goes on: what it knows of is still there. */
+static int bring_forward(struct still_catalog *catalog, struct still_error *err)
+{
+	struct marks marks;
+	int rc = still_store_begin(catalog, true, err);
+
+	if (rc < 0)
+		return rc;
+	rc = read_marks(catalog, &marks, err);
+	if (rc == 0 && is_from_1(&marks)) {
+		rc = exec(catalog, from_1, err);
+		if (rc == 0)
+			rc = mark(catalog, err);
+	}
+	return still_store_finish(catalog, rc, err);
+}
+
 /* Somebody else may make it at the same time: under the write lock the first
  * one does. */
 static int make_tables(struct still_catalog *catalog, struct still_error *err)
@@ -415,14 +469,8 @@ static int make_tables(struct still_catalog *catalog, struct still_error *err)
 	rc = read_marks(catalog, &marks, err);
 	if (rc == 0 && is_new(&marks))
 		rc = exec(catalog, schema, err);
-	if (rc == 0 && is_new(&marks)) {
-		char marking[96];
-
-		sqlite3_snprintf(sizeof(marking), marking,
-		    "PRAGMA application_id=%d; PRAGMA user_version=%d",
-		    STILL_STORE_APPLICATION_ID, STILL_STORE_VERSION);
-		rc = exec(catalog, marking, err);
-	}
+	if (rc == 0 && is_new(&marks))
+		rc = mark(catalog, err);
 	rc = still_store_finish(catalog, rc, err);
 	/* Journals get the mode of their database. */
 	if (rc == 0 && fchmodat(catalog->dirfd, STILL_STORE_NAME, 0600, 0) != 0)
@@ -470,6 +518,11 @@ int still_store_open(
 			return still_statedir_failed(
 			    ENOENT, "catalog", catalog->file, err);
 		rc = make_tables(catalog, err);
+		if (rc == 0)
+			rc = look(catalog, &marks, err);
+	}
+	if (rc == 0 && is_from_1(&marks)) {
+		rc = bring_forward(catalog, err);
 		if (rc == 0)
 			rc = look(catalog, &marks, err);
 	}

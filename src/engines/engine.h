@@ -468,7 +468,8 @@ struct still_truncated {
 /*
  * Optional; for who keeps logs for incremental sessions. Release what no session
  * from `base` on needs, oldest first: `base` is the newest one that is committed
- * and on record. With `dry_run` only tell. The instance is attached, and may be
+ * and on record. With `dry_run` only tell; `base` may be about to be committed
+ * then, and the instance frozen, with `read` and `keep` at work. Else it is not
  * frozen. UNSUPPORTED: it keeps none. LOST, IO, ACCESS.
  */
 typedef int still_truncate_fn(struct still_engine_instance *instance,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "core/lineage.h"
 
 void chronicle_init(struct chronicle *c, struct still_catalog *catalog)
 {
@@ -33,9 +34,10 @@ void chronicle_release(struct chronicle *c)
 int chronicle_begin(struct chronicle *c, const char *source, const char *id,
     const char *place, int64_t now_s)
 {
+	struct still_link base = {.id = ""};
 	struct still_catalog_begin begin = {
 	    .id = id,
-	    .kind = STILL_FULL,
+	    .kind = c->kind,
 	    .place = place,
 	    .begun_at_ns = now_s * STILL_NS_PER_S,
 	};
@@ -45,8 +47,17 @@ int chronicle_begin(struct chronicle *c, const char *source, const char *id,
 	if (rc < 0)
 		return rc;
 	snprintf(c->id, sizeof(c->id), "%s", id);
-	return still_catalog_begin(
+	if (c->kind == STILL_INCREMENTAL) {
+		rc = still_lineage_base(
+		    c->catalog, c->lock.instance_id, &base, &c->err);
+		if (rc <= 0)
+			return rc < 0 ? rc : STILL_ERR_BASE;
+		begin.base = &base;
+	}
+	rc = still_catalog_begin(
 	    c->catalog, &c->lock, &begin, &c->number, &c->err);
+	still_link_release(&base);
+	return rc;
 }
 
 void chronicle_build(
@@ -85,6 +96,8 @@ int chronicle_frozen(struct chronicle *c, int64_t now_s)
 {
 	struct still_catalog_frozen frozen = {
 	    .id = c->id,
+	    .kind = c->kind,
+	    .note = c->note,
 	    .frozen_at_ns = now_s * STILL_NS_PER_S,
 	    .verified = "header+logs",
 	    .cut = "one moment",
@@ -110,13 +123,14 @@ struct still_hash128 chronicle_digest(const char *path, const char *identity)
 int chronicle_seal(struct chronicle *c)
 {
 	struct still_hash128 *digests = calloc(c->snapshot.n, sizeof(*digests));
+	struct still_hash128 seal = chronicle_digest("seal", c->id);
 	int rc;
 
 	for (uint32_t i = 0; i < c->snapshot.n; i++)
 		digests[i] = chronicle_digest(
 		    c->snapshot.entries[i].path, c->snapshot.identities[i]);
 	rc = still_catalog_sealed(
-	    c->catalog, c->id, &c->snapshot, digests, &c->err);
+	    c->catalog, c->id, &c->snapshot, digests, &seal, &c->err);
 	free(digests);
 	return rc;
 }

@@ -19,6 +19,8 @@ struct chronicle {
 	struct still_catalog *catalog; /* borrowed */
 	struct still_lock lock;
 	char id[STILL_SESSION_ID_BYTES];
+	enum still_session_kind kind; /* of sessions that begin; FULL */
+	const char *note;             /* of them; NULL */
 	uint64_t number;
 	struct still_snapshot snapshot; /* of the session, until its end */
 	struct still_builder builder;
@@ -28,7 +30,7 @@ struct chronicle {
 void chronicle_init(struct chronicle *c, struct still_catalog *catalog);
 void chronicle_release(struct chronicle *c);
 
-/* Lock and begin. */
+/* Lock and begin; an incremental one on what the catalog says. */
 int chronicle_begin(struct chronicle *c, const char *source, const char *id,
     const char *place, int64_t now_s);
 

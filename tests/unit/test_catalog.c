@@ -388,10 +388,10 @@ static void newer(void **state)
 
 	open_new(f);
 	close_it(f);
-	run_sql(f, "PRAGMA user_version=2");
+	run_sql(f, "PRAGMA user_version=3");
 	refused(f, STILL_ERR_UNSUPPORTED,
-	    "was written by a newer stillfs (format 2)");
-	run_sql(f, "PRAGMA user_version=1");
+	    "was written by a newer stillfs (format 3)");
+	run_sql(f, "PRAGMA user_version=2");
 	open_new(f);
 }
 
@@ -499,7 +499,7 @@ static void not_wal(void **state)
 	whole(f, "id2", STILL_COPIED, 1000);
 	assert_int_equal(
 	    access(scratch_path(f->path, "catalog.db-wal"), F_OK), -1);
-	assert_int_equal(count(f, "PRAGMA user_version"), 1);
+	assert_int_equal(count(f, "PRAGMA user_version"), 2);
 }
 
 static void list_is(struct fixture *f, const char *id, const char *text)

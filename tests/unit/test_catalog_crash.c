@@ -182,7 +182,10 @@ struct print {
 	"quote(databases)||quote(databases_json)||quote(files)||"        \
 	"quote(files_whole)||quote(files_known)||quote(bytes)||"         \
 	"quote(bytes_served)||quote(n_damaged)||quote(verified)||"       \
-	"quote(cut)||quote(error)||quote(hint) FROM session ORDER BY seq"
+	"quote(cut)||quote(error)||quote(hint)||quote(seal_xxh128)||"    \
+	"quote(base)||quote(chain)||quote(link)||quote(note)||"          \
+	"quote(forced)||quote(truncated)||quote(truncated_range)"        \
+	" FROM session ORDER BY seq"
 #define FILES                                                     \
 	"SELECT quote(session)||quote(path)||quote(size_bytes)||" \
 	"quote(identity)||quote(time_s)||quote(xxh128) FROM file" \

@@ -14,10 +14,6 @@
 #include "base/hash.h"
 #include "base/sys.h"
 
-/* 2 s are the ticks of FAT, the coarsest; on top the longest of the kernel's
- * own, by which the time of a write may be behind. */
-#define RACY_NS (2 * STILL_NS_PER_S + 10 * 1000 * 1000)
-
 static int64_t ns_of(const struct timespec *time)
 {
 	return (int64_t) time->tv_sec * STILL_NS_PER_S + time->tv_nsec;
@@ -27,14 +23,12 @@ void sqlite_identity_write(
     const struct sqlite_facts *facts, char out[SQLITE_IDENTITY_BYTES])
 {
 	const struct stat *st = &facts->st;
-	int64_t trusted_ns = facts->frozen_at_ns - RACY_NS;
 	char racy[32] = "";
 	uint64_t salts;
 	int n;
 
 	memcpy(&salts, facts->salts, sizeof(salts));
-	if (ns_of(&st->st_mtim) > trusted_ns ||
-	    ns_of(&st->st_ctim) > trusted_ns)
+	if (!sqlite_facts_are_settled(facts))
 		snprintf(racy, sizeof(racy), ":at-%" PRIx64,
 		    (uint64_t) facts->frozen_at_ns);
 	n = snprintf(out, SQLITE_IDENTITY_BYTES,
@@ -69,33 +63,44 @@ static void read_boot(void)
 		boot = still_hash64(name, (size_t) n);
 }
 
-bool sqlite_identity_of(
-    const struct sqlite_image *image, char out[SQLITE_IDENTITY_BYTES])
+bool sqlite_identity_facts(
+    const struct sqlite_image *image, struct sqlite_facts *ret)
 {
 	const struct sqlite_index_header *index = &image->pin.header;
-	struct sqlite_facts facts = {
+
+	if (image->refusal.code || image->damage.code)
+		return false;
+	*ret = (struct sqlite_facts){
 	    .frozen_at_ns = image->frozen_at_ns,
 	    .page_size_bytes = image->page_size_bytes,
 	    .n_pages = image->n_pages,
 	    .change_counter = image->header.change_counter,
 	    .page_checksums = image->page_checksums,
+	    .rollback = image->private.fd >= 0,
 	};
-
-	if (image->refusal.code || image->damage.code)
-		return false;
-	if (image->private.fd >= 0) {
-		facts.st = image->private.source_st;
+	if (ret->rollback) {
+		ret->st = image->private.source_st;
 	} else {
-		facts.max_frame = index->max_frame;
-		facts.frame_checksum = index->frame_checksum;
-		memcpy(facts.salts, index->salts, sizeof(facts.salts));
-		if (still_sys_fstat(sqlite_file_fd(image->pin.db), &facts.st) <
+		ret->max_frame = index->max_frame;
+		ret->backfill = image->pin.backfill;
+		ret->frame_checksum = index->frame_checksum;
+		memcpy(ret->salts, index->salts, sizeof(ret->salts));
+		if (still_sys_fstat(sqlite_file_fd(image->pin.db), &ret->st) <
 		    0)
 			return false;
 	}
 	pthread_once(&boot_once, read_boot);
-	facts.boot = boot;
-	if (!boot)
+	ret->boot = boot;
+	ret->settled = sqlite_facts_are_settled(ret);
+	return true;
+}
+
+bool sqlite_identity_of(
+    const struct sqlite_image *image, char out[SQLITE_IDENTITY_BYTES])
+{
+	struct sqlite_facts facts;
+
+	if (!sqlite_identity_facts(image, &facts) || !facts.boot)
 		return false;
 	sqlite_identity_write(&facts, out);
 	return true;

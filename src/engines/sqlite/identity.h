@@ -41,31 +41,20 @@
 #define SQLITE_IDENTITY_H
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <sys/stat.h>
 
+#include "engines/sqlite/facts.h"
 #include "engines/sqlite/image.h"
 
 #define SQLITE_IDENTITY_BYTES (STILL_IDENTITY_MAX_BYTES + 1)
 
-/* What one is made of. */
-struct sqlite_facts {
-	struct stat st; /* of the database file */
-	int64_t frozen_at_ns;
-	uint64_t boot; /* a digest of its name */
-	uint32_t page_size_bytes;
-	uint32_t n_pages;
-	uint32_t change_counter;
-	bool page_checksums;
-	/* Zeros where there is no log. */
-	uint32_t max_frame;
-	struct sqlite_checksum frame_checksum;
-	uint8_t salts[8];
-};
-
 /* The text. Pure. */
 void sqlite_identity_write(
     const struct sqlite_facts *facts, char out[SQLITE_IDENTITY_BYTES]);
+
+/* What that of a frozen image is made of; false: it has none, for it is damaged
+ * or not frozen. While its pin is held. */
+bool sqlite_identity_facts(
+    const struct sqlite_image *image, struct sqlite_facts *ret);
 
 /* That of a frozen image; false: it has none. While its pin is held. */
 bool sqlite_identity_of(

@@ -232,6 +232,17 @@ static int begin(struct sqlite_image *image, const char *rel,
 	return image->rel ? 0 : still_error_nomem(err);
 }
 
+static int refuse_circular(struct sqlite_image *image, struct still_error *err)
+{
+	image->circular = true;
+	return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
+	    "Make a full backup, or let its application set `PRAGMA "
+	    "journal_mode=WAL`.",
+	    "database `%s`: has a rollback journal, which keeps nothing that an "
+	    "incremental backup could be made of (circular logging)",
+	    image->rel);
+}
+
 int sqlite_image_open(struct sqlite_image *image, const struct stat *st,
     const struct sqlite_image_request *request, struct still_error *err)
 {
@@ -248,7 +259,9 @@ int sqlite_image_open(struct sqlite_image *image, const struct stat *st,
 	 * may close it as soon as it is frozen. */
 	image->mode = still_acl_limit(
 	    sqlite_file_fd(image->pin.db), image->st.st_mode & 07777);
-	if (image->pin.log == SQLITE_LOG_ROLLBACK)
+	if (image->pin.log == SQLITE_LOG_ROLLBACK && request->logged)
+		rc = refuse_circular(image, err);
+	else if (image->pin.log == SQLITE_LOG_ROLLBACK)
 		rc = sqlite_private_prepare(&image->private,
 		    sqlite_file_fd(image->pin.db), image->rel, request->spool,
 		    request->pin.cancel, err);
@@ -277,6 +290,8 @@ void sqlite_image_release(struct sqlite_image *image)
 {
 	if (!image->rel)
 		return;
+	sqlite_link_end(image);
+	sqlite_rot_release(&image->rot);
 	sqlite_walmap_release(&image->map);
 	sqlite_saved_release(&image->saved);
 	sqlite_pin_release(&image->pin);

@@ -25,6 +25,9 @@
  * until a checkpoint puts the right one there. So it is put there, or the copy
  * could not be read through the VFS. https://www.sqlite.org/cksumvfs.html
  *
+ * A page that cannot have changed since the last committed session is compared
+ * with what it was then (rot.h), where it is read from the file or the copy.
+ *
  * An image that is refused could not be frozen, for the reason that it holds;
  * it is listed all the same, and every read of it fails.
  *
@@ -39,8 +42,11 @@
 #include <stdint.h>
 
 #include "base/ahead.h"
+#include "engines/sqlite/facts.h"
+#include "engines/sqlite/link.h"
 #include "engines/sqlite/pin.h"
 #include "engines/sqlite/private.h"
+#include "engines/sqlite/rot.h"
 #include "engines/sqlite/saved.h"
 #include "engines/sqlite/walmap.h"
 
@@ -69,6 +75,12 @@ struct sqlite_image {
 	uint32_t page_size_bytes;
 	uint32_t n_pages;
 	bool page_checksums;        /* written by the checksum VFS */
+	bool circular;              /* it was refused because it keeps no log */
+	bool has_facts;             /* the next are set, and it is sound */
+	struct sqlite_facts facts;  /* of the moment */
+	struct sqlite_rot rot;      /* what is compared when it is read */
+	struct sqlite_link *link;   /* owned; it is handed over as what changed.
+				       NULL: whole */
 	enum sqlite_depth depth;    /* of the check of its structure */
 	struct still_error refusal; /* why it is not frozen; code 0: it is */
 	unsigned n_refusals;        /* how often in a row the cut heard it */
@@ -83,6 +95,8 @@ struct sqlite_image {
 
 struct sqlite_image_request {
 	struct sqlite_pin_request pin;
+	bool logged; /* refuse one with a rollback journal, which keeps no log
+			(`circular`, UNSUPPORTED) */
 	struct still_observer observer;
 	const struct still_spool *spool;
 };

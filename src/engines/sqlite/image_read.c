@@ -65,33 +65,46 @@ int sqlite_image_read_stored(const struct sqlite_image *image,
 	return 0;
 }
 
-/* A whole page that has a checksum, again while it is not the right one. */
+/* NULL, or what is wrong with a whole page. Static. */
+static const char *judge(
+    const struct sqlite_image *image, uint32_t page, const uint8_t *data)
+{
+	const uint32_t page_size = image->page_size_bytes;
+
+	if (page - 1 == SQLITE_LOCK_BYTE / page_size)
+		return NULL;
+	if (image->page_checksums && !sqlite_page_sum_valid(data, page_size))
+		return "its checksum (of the checksum VFS) does not match";
+	if (sqlite_rot_is_armed(&image->rot) &&
+	    sqlite_rot_has(&image->rot, page, data, page_size))
+		return "it is not what it was in the last committed backup, "
+		       "and its application has not written it since";
+	return NULL;
+}
+
+/* A whole page that can be checked, again while it is not the right one. */
 static int check_page(const struct sqlite_image *image, uint32_t page,
     uint8_t *data, struct still_error *err)
 {
 	const uint32_t page_size = image->page_size_bytes;
 	int64_t pause_ns = SQLITE_REREAD_PAUSE_NS;
+	const char *wrong = judge(image, page, data);
 	int rc;
 
-	if (page - 1 == SQLITE_LOCK_BYTE / page_size ||
-	    sqlite_page_sum_valid(data, page_size))
-		return 0;
-	for (int i = 0; i < SQLITE_REREADS; i++) {
+	for (int i = 0; wrong && i < SQLITE_REREADS; i++) {
 		still_sys_sleep_ns(pause_ns);
 		pause_ns *= 4;
 		rc = sqlite_image_read_stored(image,
 		    (uint64_t) (page - 1) * page_size, data, page_size, err);
 		if (rc < 0)
 			return rc;
-		if (sqlite_page_sum_valid(data, page_size)) {
+		wrong = judge(image, page, data);
+		if (!wrong)
 			image->observer.warn(image->observer.arg,
 			    "transient-read", image->rel,
 			    "a page was right only when read again");
-			return 0;
-		}
 	}
-	return sqlite_image_damaged(image, page, err,
-	    "its checksum (of the checksum VFS) does not match");
+	return wrong ? sqlite_image_damaged(image, page, err, wrong) : 0;
 }
 
 /* Pages are checked whole, wherever the range begins and ends. */
@@ -131,7 +144,7 @@ static int read_checked(const struct sqlite_image *image, uint64_t off_bytes,
 static int read_file(const struct sqlite_image *image, uint64_t off_bytes,
     uint8_t *data, size_t len, struct still_error *err)
 {
-	return image->page_checksums
+	return image->page_checksums || sqlite_rot_is_armed(&image->rot)
 	    ? read_checked(image, off_bytes, data, len, err)
 	    : sqlite_image_read_stored(image, off_bytes, data, len, err);
 }

@@ -337,7 +337,7 @@ static void log_is_good(void **state)
 	is_called(f, "pages+logs");
 	all_but(f, 0, "");
 	parts_are_right(f);
-	object = sqlite_describe_image(&f->frozen.image, "data/a.db");
+	object = sqlite_describe_image(&f->frozen.image, "data/a.db", NULL);
 	log = json_object_get(object, "log");
 	assert_string_equal(
 	    json_string_value(json_object_get(log, "proven_by")),

@@ -34,7 +34,7 @@ static uint64_t walk_of(
 	    (SQLITE_FRAME_HEADER_BYTES + (uint64_t) now->page_size_bytes);
 }
 
-/* Rules 1 and 6, as far as the facts tell. */
+/* Rule 1. */
 static bool may_be_same_log(
     const struct sqlite_facts *base, const struct sqlite_facts *now)
 {
@@ -45,11 +45,8 @@ static bool may_be_same_log(
 	    base->st.st_ino != now->st.st_ino ||
 	    memcmp(base->salts, now->salts, sizeof(now->salts)) != 0)
 		return false;
-	if (base->max_frame == 0 || now->max_frame < base->max_frame ||
-	    base->backfill > base->max_frame)
-		return false;
-	return base->backfill != now->backfill ||
-	    sqlite_facts_same_file(base, now);
+	return base->max_frame > 0 && now->max_frame >= base->max_frame &&
+	    base->backfill <= base->max_frame;
 }
 
 /* Rule 2. */

@@ -25,8 +25,9 @@
  *     be written (it is free). So every page behind the smallest end of any
  *     commit in (b0, N] may have changed. From b0: a checkpoint that was about to
  *     cut at a commit before O has not raised nBackfill beyond it yet.
- *  6. Where b is b0 nothing was written back, and the times of the file must be
- *     the same: or somebody else wrote to it.
+ *
+ * What somebody who is not SQLite wrote into the file is no change by these rules: it
+ * is damage, and seen as such where pages are compared (rot.h).
  *
  * OTHERWISE every page may have changed. So it is, too,
  *  - where either was read through sums of the checksum VFS: a page in the log is

@@ -65,8 +65,21 @@ static int describe_frozen(json_t *object, const struct sqlite_image *image)
 	return rc;
 }
 
+/* Of one that is handed over as what changed. */
+static int describe_link(
+    json_t *object, const struct sqlite_link *link, const char *log)
+{
+	int rc = link->changed
+	    ? still_json_set_name(object, "increment", log)
+	    : json_object_set_new(object, "increment", json_null());
+
+	return rc |
+	    json_object_set_new(
+		object, "pages_xxh128", json_string(link->pages_xxh128));
+}
+
 json_t *sqlite_describe_image(
-    const struct sqlite_image *image, const char *path)
+    const struct sqlite_image *image, const char *path, const char *log)
 {
 	json_t *object = json_object();
 	int rc = object ? 0 : -1;
@@ -76,6 +89,8 @@ json_t *sqlite_describe_image(
 	    json_integer((json_int_t) sqlite_image_listed_bytes(image)));
 	rc |= image->refusal.code ? describe_refused(object, image)
 				  : describe_frozen(object, image);
+	if (image->link)
+		rc |= describe_link(object, image->link, log);
 	if (rc == 0)
 		return object;
 	json_decref(object);

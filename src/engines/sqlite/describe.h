@@ -12,9 +12,10 @@
 
 #include "engines/sqlite/image.h"
 
-/* One element of `databases`; NULL without memory. `path` is below backup/. */
+/* One element of `databases`; NULL without memory. `path` is in the set, and so is
+ * `log`, its increment, which counts where the image has a link that changed. */
 json_t *sqlite_describe_image(
-    const struct sqlite_image *image, const char *path);
+    const struct sqlite_image *image, const char *path, const char *log);
 
 /* Which checks of an image, or of all images of a snapshot, were or will be
  * made before a byte is served. */

@@ -58,8 +58,11 @@ static int watch_all(struct sqlite_governor *governor, struct still_error *err)
 		watch->image = image;
 		watch->avoid = -1;
 		atomic_init(&watch->copied, false);
+		atomic_init(&watch->unread, false);
 		atomic_init(&watch->stands_ns, now_ns);
-		governor->to_copy[governor->n++] = image;
+		governor->n++;
+		if (!image->link)
+			governor->to_copy[governor->n_to_copy++] = image;
 	}
 	governor->n_pinned = (uint32_t) governor->n;
 	governor->begun_ns = now_ns;
@@ -72,10 +75,10 @@ static int begin_completion(
 	struct sqlite_completion *completion = &governor->completion;
 	int rc;
 
-	if (governor->options.pin != STILL_PIN_AUTO || governor->n == 0)
+	if (governor->options.pin != STILL_PIN_AUTO || governor->n_to_copy == 0)
 		return 0;
 	completion->images = governor->to_copy;
-	completion->n = governor->n;
+	completion->n = governor->n_to_copy;
 	completion->observer = &governor->observer;
 	completion->log_limit_bytes = governor->options.log_limit_bytes;
 	completion->grown_bytes = &governor->grown_bytes;
@@ -164,6 +167,36 @@ void sqlite_governor_stop(struct sqlite_governor *governor)
 	still_bell_ring(&governor->bell);
 	pthread_join(governor->thread, NULL);
 	free_governor(governor);
+}
+
+int sqlite_governor_let_go(struct sqlite_governor *governor,
+    struct sqlite_image *image, struct still_error *err)
+{
+	struct still_error why = STILL_ERROR_INIT;
+	uint64_t log_bytes;
+	int rc = 0;
+
+	pthread_mutex_lock(&governor->lock);
+	if (governor->lost.code) {
+		still_error_copy(&why, &governor->lost);
+		rc = why.code;
+	} else if (!image->released) {
+		rc = sqlite_pin_check(
+		    &image->pin, governor->request.root_fd, &log_bytes, &why);
+	}
+	for (size_t i = 0; rc == 0 && i < governor->n; i++)
+		if (governor->watches[i].image == image)
+			atomic_store(&governor->watches[i].unread, true);
+	pthread_mutex_unlock(&governor->lock);
+	if (rc == 0) {
+		note_copied(governor, image);
+		return 0;
+	}
+	sqlite_governor_lose(governor, &why);
+	if (err)
+		still_error_copy(err, &why);
+	still_error_clear(&why);
+	return rc;
 }
 
 /* ---- what is told -------------------------------------------------------- */

@@ -36,6 +36,9 @@
  * commit. So beside the hops the rest of the image is copied into the spool; when
  * it is whole, pin and connections are let go for good.
  *
+ * An image with a link (link.h) is not copied: it is let go as soon as its increment
+ * is made.
+ *
  * THE LIMIT. The logs of all databases together may be `log_limit_bytes` longer
  * than they were at the freeze. Beyond, pins are let go and the snapshot is
  * lost; the same where a pin has failed, and where a checkpoint has waited for
@@ -73,6 +76,11 @@ struct sqlite_governor_request {
  * image is released. NOMEM, IO. */
 int sqlite_governor_start(const struct sqlite_governor_request *request,
     struct sqlite_governor **ret, struct still_error *err);
+
+/* Nothing of the image is read any more: let its pin go, and what was saved of it,
+ * some time soon. 0 if the pin has held until now; else LOST, with what it is. */
+int sqlite_governor_let_go(struct sqlite_governor *governor,
+    struct sqlite_image *image, struct still_error *err);
 
 /* As still_keep_fn. */
 int sqlite_governor_keep(struct sqlite_governor *governor,

@@ -52,6 +52,8 @@ static void release(
 	governor->n_pinned--;
 	sqlite_pin_release(&image->pin);
 	pthread_mutex_unlock(&governor->lock);
+	if (atomic_load(&watch->unread))
+		sqlite_saved_release(&image->saved);
 }
 
 static void release_all(struct sqlite_governor *governor)

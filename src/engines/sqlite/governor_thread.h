@@ -33,6 +33,7 @@ struct sqlite_governor {
 
 	struct sqlite_completion completion;
 	struct sqlite_image **to_copy; /* owned; the completion's */
+	size_t n_to_copy;
 	bool completing;
 
 	pthread_t thread;

@@ -58,7 +58,8 @@ enum sqlite_depth {
 };
 
 struct sqlite_image {
-	char *rel;      /* owned; below the source's directory */
+	enum sqlite_object kind; /* first */
+	char *rel;               /* owned; below the source's directory */
 	char *identity; /* owned; of the moment (identity.h); NULL: none */
 	struct stat st;
 	uint32_t mode; /* of the copy (base/acl.h); set when it is opened */

@@ -52,6 +52,7 @@ static struct sqlite_link *new_link(const struct still_page_sums *sums)
 
 	if (!link)
 		return NULL;
+	link->kind = SQLITE_OBJECT_LINK;
 	link->base = *sums;
 	link->increment = (struct sqlite_increment) SQLITE_INCREMENT_INIT;
 	return link;

@@ -36,7 +36,14 @@
 
 struct sqlite_image;
 
+/* What the engine's objects begin with, as read is given them. */
+enum sqlite_object {
+	SQLITE_OBJECT_IMAGE,
+	SQLITE_OBJECT_LINK /* its increment */
+};
+
 struct sqlite_link {
+	enum sqlite_object kind;       /* first */
 	struct still_page_sums base;   /* borrowed */
 	struct sqlite_changes changes; /* since then */
 	struct sqlite_increment increment;

@@ -42,7 +42,8 @@
  *  - Replaced by rename: another inode. By a file that got the same inode, or in
  *    place, with a new log or none: other salts, another ctime. In place, and the
  *    old log was left beside it: then pages of two databases are mixed, SQLite
- *    serves them so, and to say that it is damaged is right.
+ *    serves them so, and to say that it is damaged is right. So it is of whatever
+ *    else writes into the file of a database behind SQLite's back.
  *  - Older files put back, log and all, with the same salts: an older log ends
  *    before frame O, or was continued to another checksum there; a newer one
  *    holds what was committed since. Database and log copied one after the other:

@@ -6,7 +6,10 @@
  * commit, cut one moment over all of them, private copies what cannot be
  * pinned, walmap proves the part of the log that belongs to the moment, image
  * serves its bytes, deep lets SQLite check them, governor moves the pins on, and
- * completes the images in the spool; this file is the engine contract over them.
+ * completes the images in the spool. changes tells what can have changed since a
+ * committed session, rot sees what did although it cannot, and link makes an
+ * increment of the rest, which apply puts into a set. This file is the engine
+ * contract over them.
  */
 #include "config.h"
 
@@ -22,15 +25,16 @@
 #include "base/connstr.h"
 #include "base/path.h"
 #include "engines/engine.h"
+#include "engines/sqlite/apply.h"
 #include "engines/sqlite/check.h"
 #include "engines/sqlite/cut.h"
 #include "engines/sqlite/deep.h"
 #include "engines/sqlite/describe.h"
-#include "engines/sqlite/discover.h"
 #include "engines/sqlite/files.h"
-#include "engines/sqlite/governor.h"
+#include "engines/sqlite/hand_over.h"
 #include "engines/sqlite/identity.h"
-#include "engines/sqlite/image.h"
+#include "engines/sqlite/incremental.h"
+#include "engines/sqlite/instance.h"
 
 /* How often a freeze looks for databases anew when one is gone meanwhile. */
 #define FREEZE_LOOKS 5
@@ -41,21 +45,6 @@
 #define FDS_PER_DATABASE 7
 #define FDS_PER_ASSIST 2
 #define FDS_SPARE 64
-
-struct instance {
-	struct still_engine_instance base;
-	struct still_attach_options options;
-	struct sqlite_source source;
-	struct sqlite_listing listing;     /* as of attach or the last freeze */
-	struct still_database_info *infos; /* one per listing.found */
-
-	struct sqlite_image *images; /* NULL while not frozen */
-	size_t n_images;
-	struct still_spool spool; /* while frozen, as the next */
-	struct still_observer observer;
-	struct sqlite_governor *governor;
-	atomic_bool lost; /* raised by keep, lowered by freeze */
-};
 
 extern const struct still_engine still_engine_sqlite;
 
@@ -88,7 +77,7 @@ static int make_infos(const struct sqlite_listing *listing,
 }
 
 /* Databases come and go while stillfs is mounted, so each freeze looks anew. */
-static int list(struct instance *instance, struct still_error *err)
+static int list(struct sqlite_instance *instance, struct still_error *err)
 {
 	struct sqlite_listing listing;
 	struct still_database_info *infos = NULL;
@@ -110,7 +99,8 @@ static int list(struct instance *instance, struct still_error *err)
 }
 
 /* Before anything is opened, so that nothing is half done for want of it. */
-static int make_room(const struct instance *instance, struct still_error *err)
+static int make_room(
+    const struct sqlite_instance *instance, struct still_error *err)
 {
 	size_t n = instance->listing.n_found;
 	size_t fds_each = FDS_PER_DATABASE +
@@ -140,7 +130,7 @@ static int make_room(const struct instance *instance, struct still_error *err)
 
 static void sqlite_thaw(struct still_engine_instance *base)
 {
-	struct instance *instance = (struct instance *) base;
+	struct sqlite_instance *instance = (struct sqlite_instance *) base;
 
 	sqlite_governor_stop(instance->governor);
 	instance->governor = NULL;
@@ -150,11 +140,12 @@ static void sqlite_thaw(struct still_engine_instance *base)
 	free(instance->images);
 	instance->images = NULL;
 	instance->n_images = 0;
+	sqlite_note_release(&instance->noted);
 }
 
 static void sqlite_detach(struct still_engine_instance *base)
 {
-	struct instance *instance = (struct instance *) base;
+	struct sqlite_instance *instance = (struct sqlite_instance *) base;
 
 	sqlite_thaw(base);
 	sqlite_listing_release(&instance->listing);
@@ -167,7 +158,7 @@ static int sqlite_attach(const char *source,
     const struct still_attach_options *options,
     struct still_engine_instance **ret, struct still_error *err)
 {
-	struct instance *instance = calloc(1, sizeof(*instance));
+	struct sqlite_instance *instance = calloc(1, sizeof(*instance));
 	int rc;
 
 	if (!instance)
@@ -192,7 +183,7 @@ static int sqlite_attach(const char *source,
 static void sqlite_describe(
     struct still_engine_instance *base, struct still_description *ret)
 {
-	struct instance *instance = (struct instance *) base;
+	struct sqlite_instance *instance = (struct sqlite_instance *) base;
 	const struct stat *st = &instance->source.root_st;
 	uint32_t dir_mode = still_acl_limit(
 	    instance->source.root_fd, st->st_mode & 07777);
@@ -218,99 +209,10 @@ static void sqlite_describe(
 	};
 }
 
-/* ---- handing over -------------------------------------------------------- */
-
-/* One that is not frozen was not opened. */
-static uint32_t mode_of(
-    const struct instance *instance, const struct sqlite_image *image)
-{
-	if (!image->refusal.code)
-		return image->mode;
-	return still_acl_limit_at(
-	    instance->source.root_fd, image->rel, image->st.st_mode & 07777);
-}
-
-static int hand_over(const struct instance *instance,
-    struct sqlite_image *image, struct still_builder *builder,
-    struct still_error *err)
-{
-	char *path = still_path_join("data", image->rel);
-	struct still_file_spec spec = {
-	    .path = path,
-	    .size_bytes = sqlite_image_listed_bytes(image),
-	    .mode = mode_of(instance, image),
-	    .uid = image->st.st_uid,
-	    .gid = image->st.st_gid,
-	    .object = image,
-	};
-	int rc;
-
-	if (!path)
-		return still_error_nomem(err);
-	if (!instance->options.force)
-		spec.identity = image->identity;
-	rc = still_builder_file(builder, &spec, err);
-	if (rc == 0)
-		rc = still_builder_database(
-		    builder, sqlite_describe_image(image, path), err);
-	if (rc == 0 && image->refusal.code)
-		rc = still_builder_unfrozen(
-		    builder, path, &image->refusal, err);
-	else if (rc == 0 && image->damage.code)
-		rc = still_builder_damage(builder, path, &image->damage, err);
-	free(path);
-	return rc;
-}
-
-static int hand_over_dirs(const struct instance *instance,
-    struct still_builder *builder, struct still_error *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < instance->listing.n_dirs; i++) {
-		const struct sqlite_found_dir *dir = &instance->listing.dirs[i];
-		char *path = still_path_join("data", dir->rel);
-
-		if (!path)
-			return still_error_nomem(err);
-		rc = still_builder_dir(builder, path,
-		    still_acl_limit_at(instance->source.root_fd, dir->rel,
-			dir->st.st_mode & 07777),
-		    dir->st.st_uid, dir->st.st_gid, err);
-		free(path);
-	}
-	return rc;
-}
-
-static int hand_over_all(struct instance *instance,
-    const struct sqlite_cut *cut, struct still_builder *builder,
-    struct still_error *err)
-{
-	bool pinned = false;
-	int rc = hand_over_dirs(instance, builder, err);
-
-	for (size_t i = 0; rc == 0 && i < instance->n_images; i++) {
-		pinned |= sqlite_image_is_pinned(&instance->images[i]);
-		rc = hand_over(instance, &instance->images[i], builder, err);
-	}
-	still_builder_cut(builder,
-	    &(struct still_cut){
-		.words = cut->words,
-		.first_ns = cut->first_ns,
-		.last_ns = cut->last_ns,
-		.held_ns = cut->held_ns,
-		.pinned = pinned,
-	    });
-	still_builder_verified(builder,
-	    sqlite_verified_words(
-		sqlite_verified_all(instance->images, instance->n_images)));
-	return rc;
-}
-
 /* ---- the freeze ---------------------------------------------------------- */
 
 /* Make one database ready for the cut, or list why it has no part in it. */
-static int open_one(struct instance *instance,
+static int open_one(struct sqlite_instance *instance,
     const struct still_freeze_request *request,
     const struct sqlite_found *found, struct sqlite_image *image,
     struct still_error *err)
@@ -324,6 +226,7 @@ static int open_one(struct instance *instance,
 		    .cancel = request->cancel,
 		    .limit_ns = instance->options.freeze_limit_ns,
 		},
+	    .logged = request->incremental,
 	    .observer = request->observer,
 	    .spool = &instance->spool,
 	};
@@ -334,7 +237,7 @@ static int open_one(struct instance *instance,
 		return sqlite_image_refuse(
 		    image, found->rel, &found->st, &found->obstacle, err);
 	rc = sqlite_image_open(image, &found->st, &image_request, &own);
-	if (rc < 0 && !image->private.no_spool &&
+	if (rc < 0 && !image->private.no_spool && !image->circular &&
 	    sqlite_image_refusable(&own)) {
 		sqlite_image_release(image);
 		rc = sqlite_image_refuse(
@@ -349,7 +252,7 @@ static int open_one(struct instance *instance,
 	return rc;
 }
 
-static int open_all(struct instance *instance,
+static int open_all(struct sqlite_instance *instance,
     const struct still_freeze_request *request, struct still_error *err)
 {
 	size_t n = instance->listing.n_found;
@@ -368,7 +271,8 @@ static int open_all(struct instance *instance,
 }
 
 /* A snapshot of nothing is none. */
-static int check_any(const struct instance *instance, struct still_error *err)
+static int check_any(
+    const struct sqlite_instance *instance, struct still_error *err)
 {
 	for (size_t i = 0; i < instance->n_images; i++)
 		if (!instance->images[i].refusal.code)
@@ -410,14 +314,15 @@ static int look_at_live(struct sqlite_image *image, struct still_error *err)
 	char identity[SQLITE_IDENTITY_BYTES];
 
 	sqlite_warn_of_log(image);
+	image->has_facts = sqlite_identity_facts(image, &image->facts);
 	if (!sqlite_identity_of(image, identity))
 		return 0;
 	image->identity = strdup(identity);
 	return image->identity ? 0 : still_error_nomem(err);
 }
 
-static int govern(struct instance *instance, const atomic_bool *cancel,
-    struct still_error *err)
+static int govern(struct sqlite_instance *instance,
+    const struct still_freeze_request *freeze, struct still_error *err)
 {
 	struct sqlite_governor_request request = {
 	    .images = instance->images,
@@ -426,18 +331,20 @@ static int govern(struct instance *instance, const atomic_bool *cancel,
 	    .options = &instance->options,
 	    .observer = &instance->observer,
 	    .lost = &instance->lost,
-	    .cancel = cancel,
+	    .cancel = freeze->cancel,
 	};
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
 		rc = look_at_live(&instance->images[i], err);
+	if (rc == 0)
+		rc = sqlite_incremental_prepare(instance, freeze, err);
 	return rc < 0
 	    ? rc
 	    : sqlite_governor_start(&request, &instance->governor, err);
 }
 
-static int settle_all(struct instance *instance,
+static int settle_all(struct sqlite_instance *instance,
     const struct still_freeze_request *request, struct still_error *err)
 {
 	static const enum sqlite_depth depths[] = {
@@ -454,7 +361,7 @@ static int settle_all(struct instance *instance,
 		    request->cancel, err);
 	/* To look deeper takes long. */
 	if (rc == 0)
-		rc = govern(instance, request->cancel, err);
+		rc = govern(instance, request, err);
 	if (depth == SQLITE_DEPTH_HEADER)
 		return rc;
 	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
@@ -464,7 +371,7 @@ static int settle_all(struct instance *instance,
 }
 
 /* One look at the directory, and one cut over what it shows. */
-static int freeze_once(struct instance *instance,
+static int freeze_once(struct sqlite_instance *instance,
     const struct still_freeze_request *request, struct sqlite_cut *cut,
     struct still_error *err)
 {
@@ -473,8 +380,10 @@ static int freeze_once(struct instance *instance,
 	    .limit_ns = instance->options.freeze_limit_ns,
 	    .stall_ns = instance->options.stall_limit_ns,
 	};
-	int rc = list(instance, err);
+	int rc = sqlite_incremental_begin(instance, request, err);
 
+	if (rc == 0)
+		rc = list(instance, err);
 	if (rc == 0)
 		rc = make_room(instance, err);
 	if (rc == 0)
@@ -497,11 +406,12 @@ static int sqlite_freeze(struct still_engine_instance *base,
     const struct still_freeze_request *request, struct still_builder *builder,
     struct still_error *err)
 {
-	struct instance *instance = (struct instance *) base;
+	struct sqlite_instance *instance = (struct sqlite_instance *) base;
 	struct sqlite_cut cut;
 	int rc = STILL_ERR_NOTFOUND;
 
 	assert(!instance->images);
+	assert(request->base || !request->incremental);
 	atomic_store(&instance->lost, false);
 	instance->spool = request->spool;
 	instance->observer = request->observer;
@@ -512,8 +422,10 @@ static int sqlite_freeze(struct still_engine_instance *base,
 		still_error_clear(err);
 		rc = freeze_once(instance, request, &cut, err);
 	}
+	if (rc == 0 && request->incremental)
+		rc = sqlite_incremental_make(instance, request, builder, err);
 	if (rc == 0)
-		rc = hand_over_all(instance, &cut, builder, err);
+		rc = sqlite_hand_over(instance, request, &cut, builder, err);
 	if (rc < 0)
 		sqlite_thaw(base);
 	return rc;
@@ -522,14 +434,33 @@ static int sqlite_freeze(struct still_engine_instance *base,
 static int sqlite_read(struct still_engine_instance *base, void *object,
     uint64_t off_bytes, void *data, size_t len, struct still_error *err)
 {
-	(void) base;
-	return sqlite_image_read(object, off_bytes, data, len, err);
+	struct sqlite_instance *instance = (struct sqlite_instance *) base;
+	const enum sqlite_object *kind = object;
+	struct still_error lost = STILL_ERROR_INIT;
+	struct still_held held;
+	int rc;
+
+	if (*kind == SQLITE_OBJECT_LINK)
+		return sqlite_increment_read(
+		    &((const struct sqlite_link *) object)->increment,
+		    off_bytes, data, len, err);
+	rc = sqlite_image_read(object, off_bytes, data, len, err);
+	/* A page that is wrong because nothing protects it any more is not
+	 * damaged. */
+	if (rc == STILL_ERR_CORRUPT &&
+	    sqlite_governor_keep(instance->governor, &held, &lost) < 0) {
+		rc = lost.code;
+		if (err)
+			still_error_copy(err, &lost);
+	}
+	still_error_clear(&lost);
+	return rc;
 }
 
 static int sqlite_keep(struct still_engine_instance *base,
     struct still_held *ret_held, struct still_error *err)
 {
-	struct instance *instance = (struct instance *) base;
+	struct sqlite_instance *instance = (struct sqlite_instance *) base;
 
 	return sqlite_governor_keep(instance->governor, ret_held, err);
 }
@@ -545,4 +476,5 @@ const struct still_engine still_engine_sqlite = {
     .thaw = sqlite_thaw,
     .detach = sqlite_detach,
     .check_set = sqlite_check_set,
+    .apply = sqlite_apply,
 };

@@ -27,7 +27,9 @@ enum sqlite_reason {
 
 struct sqlite_watch {
 	struct sqlite_image *image;
-	atomic_bool copied;            /* all of it is in the spool */
+	atomic_bool copied;            /* all of it is in the spool, or nobody
+					  will read it any more */
+	atomic_bool unread;            /* the latter; set before */
 	bool prepared;                 /* its pin can hop */
 	atomic_int_fast64_t stands_ns; /* when the pin stood at the newest
 					  commit last; any thread may look */

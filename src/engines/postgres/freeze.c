@@ -28,7 +28,6 @@
 #include "base/path.h"
 #include "base/sys.h"
 #include "engines/postgres/backup_mode.h"
-#include "engines/postgres/findings.h"
 #include "engines/postgres/instance.h"
 #include "engines/postgres/page.h"
 #include "engines/postgres/prospect.h"
@@ -47,88 +46,12 @@ struct freeze {
 	uint64_t base_bytes; /* of earlier lists, for the progress */
 };
 
-static const char *shown(const struct freeze *freeze)
-{
-	return freeze->instance->examined.conn.shown;
-}
-
 /* ---- the server ---------------------------------------------------------- */
-
-static void warn_of(
-    struct freeze *freeze, const struct still_pg_findings *findings)
-{
-	const struct still_observer *observer = &freeze->request->observer;
-
-	for (size_t i = 0; i < findings->n; i++)
-		if (findings->items[i].level == STILL_PG_WARNING)
-			observer->warn(observer->arg, "server-warning",
-			    findings->items[i].object, findings->items[i].text);
-}
-
-/* Is it still the one that was attached to, and does it still permit it? */
-static int judge_facts(struct freeze *freeze, struct still_error *err)
-{
-	const struct still_pg_facts *then = &freeze->instance->examined.facts;
-	const struct still_pg_facts *now = &freeze->frozen->facts;
-	struct still_pg_findings findings = {0};
-	int rc;
-
-	still_pg_obstacles_of_facts(now, shown(freeze), &findings);
-	rc = still_pg_findings_judge(&findings, err);
-	if (rc == 0)
-		warn_of(freeze, &findings);
-	still_pg_findings_release(&findings);
-	if (rc < 0)
-		return rc;
-	if (now->system_identifier != then->system_identifier ||
-	    now->major != then->major || !now->data_directory ||
-	    !then->data_directory ||
-	    strcmp(now->data_directory, then->data_directory) != 0)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
-		    "Mount it again.",
-		    "server of `%s`: is another one than at the beginning",
-		    shown(freeze));
-	freeze->frozen->version = still_pg_version(now->major);
-	if (!freeze->frozen->version)
-		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0, NULL,
-		    "server of `%s`: version %d is not known", shown(freeze),
-		    now->major);
-	freeze->frozen->verifies_pages = now->data_checksums;
-	return 0;
-}
-
-/* Where the server of a PGDATA listens stands in its postmaster.pid, which each
- * start writes anew; and a server that is stopped is best told of by it. */
-static int open_session(struct freeze *freeze, struct still_error *err)
-{
-	const struct still_pg_instance *instance = freeze->instance;
-	const struct still_pg_conn *then = &instance->examined.conn;
-	struct still_pg_conn now;
-	int rc;
-
-	if (then->form != STILL_PG_FORM_DATA)
-		return still_pg_session_open(then, freeze->request->cancel,
-		    instance->limit_ns, &freeze->session, err);
-	rc = still_pg_conn_resolve(then->pgdata, &now, err);
-	if (rc < 0)
-		return rc;
-	rc = still_pg_session_open(&now, freeze->request->cancel,
-	    instance->limit_ns, &freeze->session, err);
-	still_pg_conn_release(&now);
-	return rc;
-}
 
 static int enter(struct freeze *freeze, struct still_error *err)
 {
-	const struct still_pg_instance *instance = freeze->instance;
-	int rc = open_session(freeze, err);
-
-	if (rc == 0)
-		rc = still_pg_facts_read(freeze->session, instance->limit_ns,
-		    &freeze->frozen->facts, err);
-	if (rc == 0)
-		rc = judge_facts(freeze, err);
-	return rc;
+	return still_pg_enter(freeze->instance, freeze->request, freeze->frozen,
+	    &freeze->session, err);
 }
 
 static int begin(struct freeze *freeze, struct still_error *err)

@@ -86,6 +86,19 @@ struct still_pg_instance {
 	struct still_pg_frozen *frozen; /* owned; NULL: not frozen */
 };
 
+/* Connect to the server as it listens now. `cancel` (may be NULL) as of
+ * still_pg_session_open(), which says how this fails too. */
+int still_pg_connect(const struct still_pg_instance *instance,
+    const atomic_bool *cancel, struct still_pg_session **ret,
+    struct still_error *err);
+
+/* Connect, and fill the facts, the version and `verifies_pages` of `frozen`: the
+ * server is the one that was attached to, and permits a freeze. `*ret` may be a
+ * session also on failure, for the caller to close. */
+int still_pg_enter(const struct still_pg_instance *instance,
+    const struct still_freeze_request *request, struct still_pg_frozen *frozen,
+    struct still_pg_session **ret, struct still_error *err);
+
 /* Fix the moment; hands nothing over. On failure `frozen` may hold a part, and
  * is to be released. */
 int still_pg_freeze(struct still_pg_instance *instance,

@@ -8,8 +8,9 @@
  *
  * and is exit status 1.
  *
- *	pgask check SOURCE          findings, "error CODE: TEXT", "warning CODE:
- *	                            TEXT", each with its hint; "whole" or "cut"
+ *	pgask check SOURCE [chain]  findings, "error CODE: TEXT", "warning CODE:
+ *	                            TEXT", each with its hint; "whole" or "cut";
+ *	                            chain: for incremental sessions
  *	pgask facts SOURCE          the facts, a name and a value on each line
  *	pgask open SOURCE           who we are: user, uid before and after
  *	pgask query SOURCE LIMIT_MS CANCEL_MS SQL
@@ -59,13 +60,13 @@ static int say_failure(int rc)
 	return 1;
 }
 
-static int check(const char *source)
+static int check(const char *source, enum still_pg_want want)
 {
 	struct still_pg_findings findings = {0};
 	struct still_pg_examined it;
 	bool whole;
 	int rc = still_pg_examine(
-	    source, &cancel, LIMIT_NS, &it, &whole, &findings, &err);
+	    source, want, &cancel, LIMIT_NS, &it, &whole, &findings, &err);
 
 	for (size_t i = 0; i < findings.n; i++) {
 		const struct still_pg_finding *f = &findings.items[i];
@@ -219,8 +220,11 @@ int main(int argc, char **argv)
 	if (after_ns &&
 	    still_sys_thread_start(&thread, raise_later, &after_ns) != 0)
 		return 2;
-	status = strcmp(argv[1], "check") == 0 ? check(argv[2])
-					       : connected(argc, argv);
+	if (strcmp(argv[1], "check") == 0)
+		status = check(argv[2],
+		    argc > 3 ? STILL_PG_WANT_CHAIN : STILL_PG_WANT_FULL);
+	else
+		status = connected(argc, argv);
 	if (after_ns)
 		pthread_join(thread, NULL);
 	return status;

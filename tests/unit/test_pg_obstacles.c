@@ -39,14 +39,18 @@ static struct still_pg_facts good(void)
 	    .may_replicate = true,
 	    .may_start = true,
 	    .may_stop = true,
+	    .may_switch = true,
+	    .slot = {.name = "stillfs_1", .limit_bytes = -1},
 	};
 }
+
+static enum still_pg_want want;
 
 static void look(
     const struct still_pg_facts *facts, struct still_pg_findings *ret)
 {
 	*ret = (struct still_pg_findings){0};
-	still_pg_obstacles_of_facts(facts, "X", ret);
+	still_pg_obstacles_of_facts(facts, want, "X", ret);
 	assert_false(ret->nomem);
 	for (size_t i = 0; i < ret->n; i++) {
 		const struct still_pg_finding *it = &ret->items[i];
@@ -166,6 +170,59 @@ static void test_grants(void **state)
 	    "`ALTER ROLE \"a\"\"b;--\" REPLICATION;`.");
 }
 
+/* What a chain needs, and its slot in every state. */
+static void test_chain(void **state)
+{
+	struct still_pg_facts facts = good();
+	struct still_pg_findings findings;
+
+	(void) state;
+	facts.may_switch = false;
+	look(&facts, &findings);
+	assert_int_equal(findings.n, 0);
+	want = STILL_PG_WANT_CHAIN;
+	one(&facts, STILL_PG_ERROR, STILL_ERR_ACCESS,
+	    "may not run pg_switch_wal()",
+	    "`GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO "
+	    "\"backup\";`.");
+	/* The one slot that there can be is the chain's own. */
+	facts = good();
+	facts.n_slots = 1;
+	one(&facts, STILL_PG_ERROR, STILL_ERR_AGAIN, "all 1 are", "drop");
+	facts.slot.restart_lsn = 1000;
+	facts.slot.current_lsn = 1234;
+	for (int i = STILL_PG_SLOT_RESERVED; i <= STILL_PG_SLOT_LOST; i++) {
+		facts.slot.state = i;
+		want = STILL_PG_WANT_FULL;
+		look(&facts, &findings);
+		assert_int_equal(findings.n, 2); /* none is free */
+		assert_string_equal(findings.items[1].text,
+		    "slot `stillfs_1`: keeps 234 bytes of WAL for incremental "
+		    "sessions, which nobody asks for");
+		assert_non_null(strstr(findings.items[1].hint,
+		    "`SELECT pg_drop_replication_slot('stillfs_1');`"));
+		still_pg_findings_release(&findings);
+		want = STILL_PG_WANT_CHAIN;
+		if (i < STILL_PG_SLOT_UNRESERVED) {
+			look(&facts, &findings);
+			assert_int_equal(findings.n, 0);
+		} else {
+			one(&facts, STILL_PG_WARNING, STILL_ERR_BASE,
+			    i == STILL_PG_SLOT_LOST ? "is lost: more WAL"
+						    : "at the next checkpoint",
+			    "max_slot_wal_keep_size");
+		}
+	}
+	facts.slot.state = STILL_PG_SLOT_FOREIGN;
+	one(&facts, STILL_PG_ERROR, STILL_ERR_INVALID, "not ours", "Drop it");
+	/* An increment makes none. */
+	facts.slot.state = STILL_PG_SLOT_NONE;
+	want = STILL_PG_WANT_INCREMENT;
+	look(&facts, &findings);
+	assert_int_equal(findings.n, 0);
+	want = STILL_PG_WANT_FULL;
+}
+
 static void test_all(void **state)
 {
 	struct still_pg_facts facts = good();
@@ -219,6 +276,7 @@ int main(void)
 	    cmocka_unit_test(test_good),
 	    cmocka_unit_test(test_each),
 	    cmocka_unit_test(test_grants),
+	    cmocka_unit_test(test_chain),
 	    cmocka_unit_test(test_all),
 	    cmocka_unit_test(test_take),
 	};

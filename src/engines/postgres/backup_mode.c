@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "engines/postgres/slot.h"
 #include "engines/postgres/versions.h"
 #include "engines/postgres/wal_name.h"
 
@@ -28,57 +29,19 @@ static int take_lsn(
 	    "server: gives no place in the WAL");
 }
 
-static int create_slot(
-    struct still_pg_session *session, const char *name, struct still_error *err)
-{
-	const char *args[] = {name};
-	struct still_pg_rows rows;
-	int rc;
-
-	rc = still_pg_session_query(session, "create a temporary slot",
-	    "SELECT pg_create_physical_replication_slot($1, true, true)", args,
-	    1, LIMIT_NS, &rows, err);
-	if (rc == 0)
-		still_pg_rows_release(&rows);
-	return rc;
-}
-
-/* "all replication slots are in use" has a SQLSTATE of its own; both
- * wal_level = minimal and max_replication_slots = 0 are "not in prerequisite
- * state". */
-static int explain_slot(
-    const struct still_pg_session *session, int rc, struct still_error *err)
-{
-	const char *state = still_pg_session_state(session);
-
-	if (strcmp(state, "53400") == 0)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
-		    "Raise `max_replication_slots` and restart the server, or "
-		    "drop a slot that nobody uses (pg_replication_slots).",
-		    "server: has no free replication slot");
-	if (strcmp(state, "55000") == 0)
-		return still_error_set(err, STILL_ERR_UNSUPPORTED, 0,
-		    "Set `wal_level = replica` and `max_replication_slots` to "
-		    "1 or more, and restart the server.",
-		    "server: gives no replication slots: wal_level is minimal, "
-		    "or max_replication_slots is 0");
-	return rc;
-}
-
 static int make_slot(
     struct still_pg_session *session, char name[], struct still_error *err)
 {
 	int rc;
 
 	snprintf(name, STILL_PG_SLOT_MAX, "stillfs_%d", (int) getpid());
-	rc = create_slot(session, name, err);
-	if (rc == STILL_ERR_FAILED &&
-	    strcmp(still_pg_session_state(session), "42710") == 0) {
+	rc = still_pg_slot_create(session, name, true, err);
+	if (rc < 0 && strcmp(still_pg_session_state(session), "42710") == 0) {
 		snprintf(name, STILL_PG_SLOT_MAX, "stillfs_%d_%d",
 		    (int) getpid(), still_pg_session_pid(session));
-		rc = create_slot(session, name, err);
+		rc = still_pg_slot_create(session, name, true, err);
 	}
-	return rc < 0 ? explain_slot(session, rc, err) : 0;
+	return rc;
 }
 
 static int refuse_version(struct still_error *err)

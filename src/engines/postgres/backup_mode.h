@@ -30,8 +30,7 @@
 
 #include "base/error.h"
 #include "engines/postgres/session.h"
-
-#define STILL_PG_SLOT_MAX 64 /* NAMEDATALEN */
+#include "engines/postgres/slot.h"
 
 struct still_pg_begun {
 	uint64_t start_lsn;

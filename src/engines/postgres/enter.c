@@ -22,10 +22,13 @@ static int judge(const struct still_pg_instance *instance,
     const struct still_pg_facts *facts, struct still_error *err)
 {
 	struct still_pg_findings findings = {0};
+	enum still_pg_want want = request->incremental ? STILL_PG_WANT_INCREMENT
+	    : instance->chain                          ? STILL_PG_WANT_CHAIN
+						       : STILL_PG_WANT_FULL;
 	int rc;
 
 	still_pg_obstacles_of_facts(
-	    facts, instance->examined.conn.shown, &findings);
+	    facts, want, instance->examined.conn.shown, &findings);
 	rc = still_pg_findings_judge(&findings, err);
 	if (rc == 0)
 		warn_of(&request->observer, &findings);

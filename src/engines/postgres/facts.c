@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engines/postgres/versions.h"
 
@@ -37,6 +38,8 @@ static const char rights_sql[] =
     "SELECT CASE WHEN has_function_privilege($1, 'EXECUTE') "
     "THEN 'on' ELSE 'off' END, "
     "CASE WHEN has_function_privilege($2, 'EXECUTE') "
+    "THEN 'on' ELSE 'off' END, "
+    "CASE WHEN has_function_privilege($3, 'EXECUTE') "
     "THEN 'on' ELSE 'off' END";
 
 static const char tablespaces_sql[] =
@@ -162,7 +165,7 @@ static int read_rights(struct still_pg_session *session, int64_t limit_ns,
     struct still_pg_facts *facts, struct still_error *err)
 {
 	const struct still_pg_version *version = still_pg_version(facts->major);
-	const char *args[2];
+	const char *args[3];
 	struct still_pg_rows rows;
 	struct columns columns = {.rows = &rows};
 	int rc;
@@ -172,15 +175,26 @@ static int read_rights(struct still_pg_session *session, int64_t limit_ns,
 		return 0;
 	args[0] = version->start_function;
 	args[1] = version->stop_function;
+	args[2] = STILL_PG_SWITCH_FUNCTION;
 	rc = still_pg_session_query(session, "look at the role's privileges",
-	    rights_sql, args, 2, limit_ns, &rows, err);
+	    rights_sql, args, 3, limit_ns, &rows, err);
 	if (rc < 0)
 		return rc;
 	facts->may_start = take_switch(&columns);
 	facts->may_stop = take_switch(&columns);
+	facts->may_switch = take_switch(&columns);
 	rc = judge(&columns, err);
 	still_pg_rows_release(&rows);
 	return rc;
+}
+
+static int read_slot(struct still_pg_session *session, int64_t limit_ns,
+    struct still_pg_facts *facts, struct still_error *err)
+{
+	char name[STILL_PG_SLOT_MAX];
+
+	still_pg_slot_name(facts->system_identifier, geteuid(), name);
+	return still_pg_slot_look(session, name, limit_ns, &facts->slot, err);
 }
 
 static void release_tablespaces(struct still_pg_facts *facts)
@@ -255,6 +269,8 @@ int still_pg_facts_read(struct still_pg_session *session, int64_t limit_ns,
 
 	if (rc == 0)
 		rc = read_rights(session, limit_ns, &facts, err);
+	if (rc == 0)
+		rc = read_slot(session, limit_ns, &facts, err);
 	if (rc == 0)
 		rc = still_pg_facts_tablespaces(session, limit_ns, &facts, err);
 	if (rc == 0)

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "engines/postgres/session.h"
+#include "engines/postgres/slot.h"
 #include "engines/postgres/tablespace.h"
 
 struct still_pg_database {
@@ -47,6 +48,10 @@ struct still_pg_facts {
 	 * version that we do not know. */
 	bool may_start;
 	bool may_stop;
+	bool may_switch; /* and on what ends a segment of the WAL */
+
+	struct still_pg_slot slot; /* the permanent one of incremental sessions,
+				      for whoever we are; or that there is none */
 
 	struct still_pg_tablespace *tablespaces; /* owned, locations too */
 	size_t n_tablespaces;
@@ -66,5 +71,8 @@ int still_pg_facts_tablespaces(struct still_pg_session *session,
 
 /* Accepts what is all zeros. */
 void still_pg_facts_release(struct still_pg_facts *facts);
+
+/* The function that ends a segment, with its arguments, for GRANT. */
+#define STILL_PG_SWITCH_FUNCTION "pg_switch_wal()"
 
 #endif

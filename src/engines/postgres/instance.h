@@ -80,6 +80,7 @@ struct still_pg_instance {
 	struct still_engine_instance base;
 	struct still_pg_examined examined;
 	enum still_freeze_way way;
+	bool chain;       /* incremental sessions will be asked for */
 	int64_t limit_ns; /* for each thing that the server is asked */
 	struct stat st;   /* of the data directory */
 	struct still_database_info info;

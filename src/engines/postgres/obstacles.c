@@ -52,9 +52,21 @@ static void look_at_version(
 	    STILL_PG_MAJOR_MIN, STILL_PG_MAJOR_MAX);
 }
 
-static void look_at_slots(const struct still_pg_facts *facts,
-    const char *object, struct still_pg_findings *findings)
+/* A freeze makes one for some seconds, or uses the permanent one. */
+static bool needs_a_slot(
+    const struct still_pg_facts *facts, enum still_pg_want want)
 {
+	return want == STILL_PG_WANT_FULL ||
+	    (want == STILL_PG_WANT_CHAIN &&
+		facts->slot.state == STILL_PG_SLOT_NONE);
+}
+
+static void look_at_slots(const struct still_pg_facts *facts,
+    enum still_pg_want want, const char *object,
+    struct still_pg_findings *findings)
+{
+	if (!needs_a_slot(facts, want))
+		return;
 	if (facts->max_slots == 0)
 		still_pg_findings_add(findings, STILL_PG_ERROR,
 		    STILL_ERR_UNSUPPORTED, object,
@@ -72,7 +84,8 @@ static void look_at_slots(const struct still_pg_facts *facts,
 }
 
 static void look_at_settings(const struct still_pg_facts *facts,
-    const char *object, struct still_pg_findings *findings)
+    enum still_pg_want want, const char *object,
+    struct still_pg_findings *findings)
 {
 	if (facts->in_recovery)
 		still_pg_findings_add(findings, STILL_PG_ERROR,
@@ -102,7 +115,7 @@ static void look_at_settings(const struct still_pg_facts *facts,
 		    "the server.",
 		    "writes too little WAL for a backup: wal_level is minimal");
 	else
-		look_at_slots(facts, object, findings);
+		look_at_slots(facts, want, object, findings);
 	if (!facts->data_checksums)
 		still_pg_findings_add(findings, STILL_PG_WARNING,
 		    STILL_ERR_UNSUPPORTED, object,
@@ -164,8 +177,8 @@ static void add_execute(const struct still_pg_facts *facts, const char *object,
 	free(before);
 }
 
-static void look_at_role(
-    const struct still_pg_facts *facts, struct still_pg_findings *findings)
+static void look_at_role(const struct still_pg_facts *facts,
+    enum still_pg_want want, struct still_pg_findings *findings)
 {
 	const struct still_pg_version *version = still_pg_version(facts->major);
 	char *object = name_object(findings, "role", facts->role);
@@ -180,6 +193,8 @@ static void look_at_role(
 		add_execute(facts, object, version->start_function, findings);
 	if (version && !facts->may_stop)
 		add_execute(facts, object, version->stop_function, findings);
+	if (version && want != STILL_PG_WANT_FULL && !facts->may_switch)
+		add_execute(facts, object, STILL_PG_SWITCH_FUNCTION, findings);
 	if (!facts->data_directory)
 		add_privilege(facts, object,
 		    "may not see where the data directory is",
@@ -187,16 +202,104 @@ static void look_at_role(
 	free(object);
 }
 
+/* ---- the slot of incremental sessions ------------------------------------- */
+
+#define TRUNCATE_HINT                                                          \
+	"Commit with `--truncate`, or run `stillctl truncate`: that releases " \
+	"what no session needs."
+
+static void look_at_leftover(const struct still_pg_slot *slot,
+    const char *object, struct still_pg_findings *findings)
+{
+	char hint[256];
+
+	snprintf(hint, sizeof(hint),
+	    "Ask for them with `-o incremental`; or run as a superuser: "
+	    "`SELECT pg_drop_replication_slot('%s');`.",
+	    slot->name);
+	still_pg_findings_add(findings, STILL_PG_WARNING, STILL_ERR_NOSPACE,
+	    object, hint,
+	    "keeps %" PRIu64
+	    " bytes of WAL for incremental sessions, which nobody asks for",
+	    still_pg_slot_held_bytes(slot));
+}
+
+/* What is no trouble is not told. */
+static void look_at_slot(const struct still_pg_slot *slot,
+    enum still_pg_want want, struct still_pg_findings *findings)
+{
+	bool ours = slot->state != STILL_PG_SLOT_NONE &&
+	    slot->state != STILL_PG_SLOT_FOREIGN;
+	char *object = name_object(findings, "slot", slot->name);
+
+	if (!object)
+		return;
+	if (want == STILL_PG_WANT_FULL) {
+		if (ours)
+			look_at_leftover(slot, object, findings);
+	} else if (slot->state == STILL_PG_SLOT_FOREIGN) {
+		still_pg_findings_add(findings, STILL_PG_ERROR,
+		    STILL_ERR_INVALID, object,
+		    "Drop it, or rename what uses it: incremental sessions "
+		    "need the name.",
+		    "is no permanent physical one, and so not ours");
+	} else if (slot->state == STILL_PG_SLOT_LOST) {
+		still_pg_findings_add(findings, STILL_PG_WARNING,
+		    STILL_ERR_BASE, object,
+		    "Raise `max_slot_wal_keep_size`, and make a full session: "
+		    "it makes the slot anew.",
+		    "is lost: more WAL was written than max_slot_wal_keep_size "
+		    "lets it keep");
+	} else if (slot->state == STILL_PG_SLOT_UNRESERVED) {
+		still_pg_findings_add(findings, STILL_PG_WARNING,
+		    STILL_ERR_BASE, object,
+		    "Raise `max_slot_wal_keep_size` and reload the server now, "
+		    "or make a full session.",
+		    "is lost at the next checkpoint: more WAL was written than "
+		    "max_slot_wal_keep_size lets it keep");
+	}
+	free(object);
+}
+
+/* And this is, when all is told. */
+static void tell_slot(
+    const struct still_pg_slot *slot, struct still_pg_findings *findings)
+{
+	char *object = name_object(findings, "slot", slot->name);
+	uint64_t held = still_pg_slot_held_bytes(slot);
+
+	if (!object)
+		return;
+	if (slot->limit_bytes < 0)
+		still_pg_findings_add(findings, STILL_PG_WARNING,
+		    STILL_ERR_NOSPACE, object,
+		    TRUNCATE_HINT " `max_slot_wal_keep_size` would limit it.",
+		    "keeps %" PRIu64 " bytes of WAL, from " STILL_PG_LSN
+		    " on, and nothing limits that",
+		    held, STILL_PG_LSN_ARGS(slot->restart_lsn));
+	else
+		still_pg_findings_add(findings, STILL_PG_WARNING,
+		    STILL_ERR_NOSPACE, object, TRUNCATE_HINT,
+		    "keeps %" PRIu64 " bytes of WAL, from " STILL_PG_LSN
+		    " on, and is lost when %" PRIu64
+		    " more are written (max_slot_wal_keep_size)",
+		    held, STILL_PG_LSN_ARGS(slot->restart_lsn),
+		    slot->safe_bytes);
+	free(object);
+}
+
 void still_pg_obstacles_of_facts(const struct still_pg_facts *facts,
-    const char *shown, struct still_pg_findings *findings)
+    enum still_pg_want want, const char *shown,
+    struct still_pg_findings *findings)
 {
 	char *object = name_object(findings, "server of", shown);
 
 	if (!object)
 		return;
 	look_at_version(object, facts->major, findings);
-	look_at_settings(facts, object, findings);
-	look_at_role(facts, findings);
+	look_at_settings(facts, want, object, findings);
+	look_at_role(facts, want, findings);
+	look_at_slot(&facts->slot, want, findings);
 	free(object);
 }
 
@@ -430,9 +533,9 @@ static void refuse_version(
 	free(object);
 }
 
-static int ask(struct still_pg_examined *it, const atomic_bool *cancel,
-    int64_t limit_ns, bool *ret_whole, struct still_pg_findings *findings,
-    struct still_error *err)
+static int ask(struct still_pg_examined *it, enum still_pg_want want,
+    const atomic_bool *cancel, int64_t limit_ns, bool *ret_whole,
+    struct still_pg_findings *findings, struct still_error *err)
 {
 	struct still_error what = STILL_ERROR_INIT;
 	struct still_pg_session *session = NULL;
@@ -456,15 +559,20 @@ static int ask(struct still_pg_examined *it, const atomic_bool *cancel,
 	still_pg_session_close(session);
 	if (rc < 0)
 		return into_finding(rc, &what, findings, err);
-	still_pg_obstacles_of_facts(&it->facts, it->conn.shown, findings);
+	still_pg_obstacles_of_facts(&it->facts, want, it->conn.shown, findings);
+	if (want != STILL_PG_WANT_FULL &&
+	    (it->facts.slot.state == STILL_PG_SLOT_RESERVED ||
+		it->facts.slot.state == STILL_PG_SLOT_EXTENDED))
+		tell_slot(&it->facts.slot, findings);
 	compare(it, local, findings);
 	*ret_whole = true;
 	return 0;
 }
 
-int still_pg_examine(const char *source, const atomic_bool *cancel,
-    int64_t limit_ns, struct still_pg_examined *ret, bool *ret_whole,
-    struct still_pg_findings *findings, struct still_error *err)
+int still_pg_examine(const char *source, enum still_pg_want want,
+    const atomic_bool *cancel, int64_t limit_ns, struct still_pg_examined *ret,
+    bool *ret_whole, struct still_pg_findings *findings,
+    struct still_error *err)
 {
 	struct still_error what = STILL_ERROR_INIT;
 	struct still_pg_examined it = {0};
@@ -475,7 +583,7 @@ int still_pg_examine(const char *source, const atomic_bool *cancel,
 	if (rc < 0)
 		rc = into_finding(rc, &what, findings, err);
 	else
-		rc = ask(&it, cancel, limit_ns, &whole, findings, err);
+		rc = ask(&it, want, cancel, limit_ns, &whole, findings, err);
 	if (rc == 0 && !whole)
 		look_at_stopped(source, findings);
 	if (rc == 0 && findings->nomem)

@@ -16,8 +16,13 @@
  *	  functions that start and stop a backup, pg_monitor for the name of the
  *	  data directory; each with the statement that gives it
  *	- a directory or file that we may not read
+ *	- for incremental sessions: EXECUTE on pg_switch_wal() is missing, the
+ *	  name of our slot is taken by another kind of slot
  * Warnings:
  *	- data_checksums = off: pages cannot be verified
+ *	- our slot is there, and nobody asks for incremental sessions
+ *	- it is, or will soon be, lost
+ *	- when all is told: what it keeps, and what limits that
  *
  * No obstacle is full_page_writes = off: in backup mode a primary writes
  * full-page images all the same (do_pg_backup_start() counts runningBackups up
@@ -37,6 +42,13 @@
 #include "engines/postgres/facts.h"
 #include "engines/postgres/findings.h"
 
+/* What the server is wanted for. */
+enum still_pg_want {
+	STILL_PG_WANT_FULL,     /* sessions on which nothing is built */
+	STILL_PG_WANT_CHAIN,    /* on which incremental ones are */
+	STILL_PG_WANT_INCREMENT /* one of those */
+};
+
 struct still_pg_examined {
 	struct still_pg_conn conn; /* how to connect again */
 	struct still_pg_facts facts;
@@ -51,13 +63,15 @@ struct still_pg_examined {
  * `limit_ns` is for each thing that the server is asked. Blocks on the server,
  * and on the disk.
  */
-int still_pg_examine(const char *source, const atomic_bool *cancel,
-    int64_t limit_ns, struct still_pg_examined *ret, bool *ret_whole,
-    struct still_pg_findings *findings, struct still_error *err);
+int still_pg_examine(const char *source, enum still_pg_want want,
+    const atomic_bool *cancel, int64_t limit_ns, struct still_pg_examined *ret,
+    bool *ret_whole, struct still_pg_findings *findings,
+    struct still_error *err);
 void still_pg_examined_release(struct still_pg_examined *examined);
 
 /* What of it can be told from the server's own words; `shown` names it. Pure. */
 void still_pg_obstacles_of_facts(const struct still_pg_facts *facts,
-    const char *shown, struct still_pg_findings *findings);
+    enum still_pg_want want, const char *shown,
+    struct still_pg_findings *findings);
 
 #endif

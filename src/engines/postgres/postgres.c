@@ -37,13 +37,18 @@ static void pg_detach(struct still_engine_instance *base)
 	free(instance);
 }
 
-static int examine(
-    const char *source, struct still_pg_examined *ret, struct still_error *err)
+static enum still_pg_want want_of(const struct still_attach_options *options)
+{
+	return options->incremental ? STILL_PG_WANT_CHAIN : STILL_PG_WANT_FULL;
+}
+
+static int examine(const char *source, enum still_pg_want want,
+    struct still_pg_examined *ret, struct still_error *err)
 {
 	struct still_pg_findings findings = {0};
 	bool whole = false;
 	int rc = still_pg_examine(
-	    source, NULL, ASK_LIMIT_NS, ret, &whole, &findings, err);
+	    source, want, NULL, ASK_LIMIT_NS, ret, &whole, &findings, err);
 
 	if (rc == 0) {
 		rc = still_pg_findings_judge(&findings, err);
@@ -64,10 +69,9 @@ static int pg_examine(const char *source,
 	struct still_pg_findings findings = {0};
 	struct still_pg_examined examined;
 	bool whole = false;
-	int rc = still_pg_examine(
-	    source, NULL, ASK_LIMIT_NS, &examined, &whole, &findings, err);
+	int rc = still_pg_examine(source, want_of(options), NULL, ASK_LIMIT_NS,
+	    &examined, &whole, &findings, err);
 
-	(void) options;
 	for (size_t i = 0; rc == 0 && i < findings.n; i++) {
 		const struct still_pg_finding *it = &findings.items[i];
 
@@ -91,12 +95,13 @@ static int pg_attach(const char *source,
 
 	if (!instance)
 		return still_error_nomem(err);
-	rc = examine(source, &instance->examined, err);
+	rc = examine(source, want_of(options), &instance->examined, err);
 	if (rc < 0) {
 		free(instance);
 		return rc;
 	}
 	instance->way = options->way;
+	instance->chain = options->incremental;
 	instance->limit_ns = ASK_LIMIT_NS;
 	if (stat(instance->examined.pgdata, &instance->st) != 0) {
 		rc = still_error_sys(

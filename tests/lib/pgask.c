@@ -158,7 +158,7 @@ static int backup(struct still_pg_session *session)
 	struct still_pg_begun begun;
 	struct still_pg_ended ended;
 	char line[64];
-	int rc = still_pg_backup_begin(session, "stillfs", &begun, &err);
+	int rc = still_pg_backup_begin(session, "stillfs", false, &begun, &err);
 
 	if (rc < 0)
 		return say_failure(rc);

@@ -52,7 +52,7 @@ static int refuse_version(struct still_error *err)
 }
 
 int still_pg_backup_begin(struct still_pg_session *session, const char *label,
-    struct still_pg_begun *ret, struct still_error *err)
+    bool keeps, struct still_pg_begun *ret, struct still_error *err)
 {
 	const char *args[] = {label};
 	const struct still_pg_version *version = still_pg_version(
@@ -63,7 +63,7 @@ int still_pg_backup_begin(struct still_pg_session *session, const char *label,
 
 	if (!version)
 		return refuse_version(err);
-	rc = make_slot(session, begun.slot, err);
+	rc = keeps ? 0 : make_slot(session, begun.slot, err);
 	if (rc < 0)
 		return rc;
 	rc = still_pg_session_query(session, "start the backup",

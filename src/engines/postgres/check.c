@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "engines/postgres/check_parts.h"
 #include "engines/postgres/layout.h"
+#include "engines/postgres/link.h"
 
 #define CLUSTER STILL_PG_CLUSTER
 
@@ -65,10 +66,34 @@ int still_pg_check_read(int fd, const char *path, void *data, size_t len,
 
 /* ---- the verdict --------------------------------------------------------- */
 
+/* An incremental set has WAL and nothing else. */
+static int look_at_link(const struct still_pg_checking *checking,
+    const json_t *description, struct still_error *err)
+{
+	struct still_pg_replay replay;
+	struct still_pg_link link;
+	int rc = still_pg_link_parse(description, &link, err);
+
+	if (rc < 0 || still_pg_link_count(&link) == 0)
+		return rc;
+	return still_pg_link_walk(&link, checking->set_fd, STILL_PG_LOGS,
+	    link.start_lsn, link.stop_lsn, NULL, &replay, err);
+}
+
 static int look(struct still_pg_checking *checking, struct still_error *err)
 {
-	int rc = still_pg_check_head(checking, err);
+	json_t *description;
+	int rc = still_pg_check_description(checking, &description, err);
 
+	if (rc < 0)
+		return rc;
+	checking->is_link = still_pg_link_is(description);
+	if (checking->is_link)
+		rc = look_at_link(checking, description, err);
+	json_decref(description);
+	if (rc < 0 || checking->is_link)
+		return rc;
+	rc = still_pg_check_head(checking, err);
 	if (rc == 0)
 		rc = still_pg_check_wal(checking, err);
 	return rc == 0 ? still_pg_check_files(checking, err) : rc;
@@ -136,7 +161,7 @@ static int judge(const struct still_check_request *request,
 	}
 	if (checking->findings.n > 0 || checking->findings.nomem)
 		return say_findings(request, checking, err);
-	if (checking->control.data_checksum_version == 0)
+	if (!checking->is_link && checking->control.data_checksum_version == 0)
 		return say(request, request->unchecked,
 		    "its pages have no checksums (data_checksums is off): only "
 		    "the WAL and the sums were checked",

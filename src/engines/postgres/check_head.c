@@ -264,27 +264,34 @@ static int compare_element(const struct still_pg_checking *checking,
 	return rc;
 }
 
-/* What is wrong with backup.json itself is for who knows its format. */
-static int look_at_description(
-    const struct still_pg_checking *checking, struct still_error *err)
+int still_pg_check_description(const struct still_pg_checking *checking,
+    json_t **ret, struct still_error *err)
 {
 	json_error_t why;
-	json_t *json;
 	char *text;
 	size_t len;
-	size_t i;
-	json_t *element;
 	int rc = read_all(checking, DESCRIPTION_FILE, DESCRIPTION_MAX_BYTES,
 	    &text, &len, err);
 
 	if (rc < 0)
 		return rc;
-	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	*ret = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 	free(text);
-	if (!json)
-		return json_error_code(&why) == json_error_out_of_memory
-		    ? still_error_nomem(err)
-		    : 0;
+	return !*ret && json_error_code(&why) == json_error_out_of_memory
+	    ? still_error_nomem(err)
+	    : 0;
+}
+
+static int look_at_description(
+    const struct still_pg_checking *checking, struct still_error *err)
+{
+	json_t *json;
+	size_t i;
+	json_t *element;
+	int rc = still_pg_check_description(checking, &json, err);
+
+	if (rc < 0)
+		return rc;
 	json_array_foreach(json_object_get(json, "databases"), i, element)
 	{
 		const char *path = json_string_value(
@@ -299,15 +306,21 @@ static int look_at_description(
 
 /* ---- all of them ---------------------------------------------------------- */
 
-int still_pg_check_head(
+int still_pg_check_cluster(
     struct still_pg_checking *checking, struct still_error *err)
 {
 	int rc = look_at_version(checking, err);
 
 	if (rc == 0)
 		rc = look_at_control(checking, err);
-	if (rc == 0)
-		rc = look_at_label(checking, err);
+	return rc == 0 ? look_at_label(checking, err) : rc;
+}
+
+int still_pg_check_head(
+    struct still_pg_checking *checking, struct still_error *err)
+{
+	int rc = still_pg_check_cluster(checking, err);
+
 	if (rc == 0)
 		rc = look_at_manifest(checking, err);
 	return rc == 0 ? look_at_description(checking, err) : rc;

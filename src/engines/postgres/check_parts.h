@@ -7,6 +7,7 @@
 #ifndef POSTGRES_CHECK_PARTS_H
 #define POSTGRES_CHECK_PARTS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,7 @@
 
 struct still_pg_checking {
 	int set_fd;
+	bool is_link; /* an incremental set: the others are not set */
 	const struct still_pg_version *version;
 	struct still_pg_control control;
 	struct still_pg_label label;
@@ -43,6 +45,16 @@ int still_pg_check_open(const struct still_pg_checking *checking,
 /* Read what it should have of it. IO, also where it is shorter now. */
 int still_pg_check_read(int fd, const char *path, void *data, size_t len,
     uint64_t off_bytes, struct still_error *err);
+
+/* Rule 1 of check.h: version, control and label are known then. CORRUPT,
+ * UNSUPPORTED, ACCESS, IO, NOMEM. */
+int still_pg_check_cluster(
+    struct still_pg_checking *checking, struct still_error *err);
+
+/* backup.json, for the caller to release; NULL where it is no JSON, which is for
+ * those to tell who know its format. Likewise. */
+int still_pg_check_description(const struct still_pg_checking *checking,
+    json_t **ret, struct still_error *err);
 
 /* Rules 1 to 3 of check.h: all but `covered` and the findings are known then.
  * CORRUPT, UNSUPPORTED, ACCESS, IO, NOMEM. */

@@ -5,13 +5,13 @@
  *
  *	connect, look at the server again     it may be another one by now
  *	look whether it can be captured       prospect.h; nothing began yet
- *	slot, start of the backup             backup_mode.h
+ *	slot, start of the backup             backup_mode.h, slot.h
  *	walk; capture of all files            in any order, while they change
  *	pg_control, last of them              until its CRC is right
  *	stop of the backup                    tells where the WAL ends
  *	pg_control, list of tablespaces       are these the server's files, and all?
  *	capture of the WAL from start to stop each segment, present and whole
- *	disconnect                            the slot goes with it
+ *	disconnect                            a temporary slot goes with it
  *	walk over the WAL                     each record proven; the blocks that
  *	                                      replay puts right are remembered, and
  *	                                      what was made meanwhile (meanwhile.c)
@@ -44,9 +44,51 @@ struct freeze {
 	struct still_pg_frozen *frozen;
 	struct still_pg_session *session; /* owned */
 	uint64_t base_bytes; /* of earlier lists, for the progress */
+	bool made_slot;
 };
 
 /* ---- the server ---------------------------------------------------------- */
+
+/* The permanent slot, as incremental sessions need it: there, and keeping WAL from
+ * now on at least. One that is lost never does again. */
+static int have_slot(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_frozen *frozen = freeze->frozen;
+	const char *name = frozen->facts.slot.name;
+	enum still_pg_slot_state state = frozen->facts.slot.state;
+	int rc = 0;
+
+	if (!freeze->instance->chain || freeze->request->trial)
+		return 0;
+	if (state == STILL_PG_SLOT_LOST || state == STILL_PG_SLOT_UNRESERVED)
+		rc = still_pg_slot_drop(freeze->session, name, err);
+	if (rc == 0 && state != STILL_PG_SLOT_RESERVED &&
+	    state != STILL_PG_SLOT_EXTENDED) {
+		rc = still_pg_slot_create(freeze->session, name, false, err);
+		freeze->made_slot = rc == 0;
+	}
+	if (rc == 0)
+		rc = still_pg_slot_look(freeze->session, name,
+		    freeze->instance->limit_ns, &frozen->slot, err);
+	if (rc == 0)
+		rc = still_pg_slot_made(freeze->instance->examined.pgdata, name,
+		    frozen->slot_made, err);
+	frozen->keeps = rc == 0;
+	return rc;
+}
+
+/* It came to nothing: what was made for it is not to stay. The session may be
+ * gone, or be cancelled. */
+static void drop_slot(const struct freeze *freeze)
+{
+	struct still_pg_session *session = NULL;
+
+	if (!freeze->made_slot ||
+	    still_pg_connect(freeze->instance, NULL, &session, NULL) < 0)
+		return;
+	still_pg_slot_drop(session, freeze->frozen->facts.slot.name, NULL);
+	still_pg_session_close(session);
+}
 
 static int enter(struct freeze *freeze, struct still_error *err)
 {
@@ -57,8 +99,11 @@ static int enter(struct freeze *freeze, struct still_error *err)
 static int begin(struct freeze *freeze, struct still_error *err)
 {
 	struct still_pg_begun begun;
+	int rc = have_slot(freeze, err);
 
-	return still_pg_backup_begin(freeze->session, LABEL, &begun, err);
+	return rc < 0 ? rc
+		      : still_pg_backup_begin(freeze->session, LABEL,
+			    freeze->frozen->keeps, &begun, err);
 }
 
 static int leave(struct freeze *freeze, struct still_error *err)
@@ -289,7 +334,7 @@ static int capture_files(struct freeze *freeze, struct still_error *err)
 
 /* ---- WAL ----------------------------------------------------------------- */
 
-static struct still_pg_wal_format format_of(
+struct still_pg_wal_format still_pg_format_of(
     const struct still_pg_frozen *frozen)
 {
 	return (struct still_pg_wal_format){
@@ -373,7 +418,7 @@ static int prove_wal(struct freeze *freeze, struct still_error *err)
 {
 	struct still_pg_frozen *frozen = freeze->frozen;
 	struct still_pg_wal_walk walk = {
-	    .format = format_of(frozen),
+	    .format = still_pg_format_of(frozen),
 	    .start_lsn = frozen->label.start_lsn,
 	    .stop_lsn = frozen->stop_lsn,
 	    .read = read_segment,
@@ -427,9 +472,13 @@ int still_pg_freeze(struct still_pg_instance *instance,
     const struct still_freeze_request *request, struct still_pg_frozen *ret,
     struct still_error *err)
 {
-	struct freeze freeze = {instance, request, ret, NULL, 0};
+	struct freeze freeze = {
+	    .instance = instance, .request = request, .frozen = ret};
+	int rc = run(&freeze, err);
 
-	return run(&freeze, err);
+	if (rc < 0)
+		drop_slot(&freeze);
+	return rc;
 }
 
 void still_pg_frozen_release(struct still_pg_frozen *frozen)
@@ -437,6 +486,7 @@ void still_pg_frozen_release(struct still_pg_frozen *frozen)
 	for (size_t i = 0; i < frozen->n_objects; i++)
 		free(frozen->objects[i].text);
 	free(frozen->objects);
+	still_pg_increment_free(frozen->increment);
 	still_pg_covered_free(frozen->covered);
 	still_pg_covered_free(frozen->unlogged);
 	still_pg_captures_release(&frozen->wal);

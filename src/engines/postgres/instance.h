@@ -5,7 +5,12 @@
  * A freeze (freeze.c) captures the files between start and stop of a base
  * backup, then the WAL in between, closes its connection, and proves the WAL.
  * Nothing of the server is held afterwards: what is served lies in containers
- * (container.h), which nobody else can reach.
+ * (container.h), which nobody else can reach. An incremental session
+ * (increment.h) is WAL, and is served where the server has it.
+ *
+ * Where incremental sessions will be asked for (`chain`), a permanent slot is made
+ * before the start of the backup, or there already, and takes the place of the
+ * temporary one. It remains.
  *
  * Threads: as engines/engine.h says. Once frozen all of it is constant.
  */
@@ -20,17 +25,21 @@
 #include "engines/postgres/capture.h"
 #include "engines/postgres/control.h"
 #include "engines/postgres/covered.h"
+#include "engines/postgres/increment.h"
 #include "engines/postgres/label.h"
 #include "engines/postgres/obstacles.h"
+#include "engines/postgres/replay.h"
 #include "engines/postgres/session.h"
+#include "engines/postgres/slot.h"
 #include "engines/postgres/versions.h"
 #include "engines/postgres/wal_record.h"
 #include "engines/postgres/wal_walk.h"
 
 enum still_pg_object_kind {
-	STILL_PG_OBJECT_FILE,  /* as it was captured */
-	STILL_PG_OBJECT_PAGES, /* likewise, and each page is looked at */
-	STILL_PG_OBJECT_TEXT,  /* made by us */
+	STILL_PG_OBJECT_FILE,    /* as it was captured */
+	STILL_PG_OBJECT_PAGES,   /* likewise, and each page is looked at */
+	STILL_PG_OBJECT_SEGMENT, /* of the WAL, where the server has it */
+	STILL_PG_OBJECT_TEXT,    /* made by us */
 	STILL_PG_OBJECT_MANIFEST
 };
 
@@ -40,6 +49,7 @@ struct still_pg_object {
 	const struct still_pg_captured *file; /* FILE, PAGES */
 	struct still_pg_locator where;        /* PAGES */
 	uint32_t first_block;                 /* PAGES: of this file */
+	uint64_t segment;                     /* SEGMENT: its number */
 	char *text;                           /* owned; TEXT */
 	size_t len;
 };
@@ -52,10 +62,21 @@ struct still_pg_frozen {
 	char *label_text; /* owned */
 	size_t label_len;
 	uint64_t stop_lsn;
+	struct still_pg_replay replay; /* of the WAL up to there */
 	int64_t stop_first_ns; /* when the stop was asked for, and was done */
 	int64_t stop_last_ns;
 	struct still_pg_control control; /* as it was captured */
 	char *control_bytes;             /* owned; protected */
+
+	/* Where the server keeps WAL for a later session: */
+	bool keeps;
+	struct still_pg_slot slot;
+	char slot_made[STILL_PG_SLOT_MADE_MAX];
+
+	/* Owned; NULL: a full session. Of an incremental one the facts, the
+	 * version, the stop and its times, the totals and objects are set, of
+	 * the label its timeline. */
+	struct still_pg_increment *increment;
 
 	struct still_pg_walk walk;
 	struct still_pg_capture *capture;
@@ -74,6 +95,7 @@ struct still_pg_frozen {
 	size_t capacity;
 	uint64_t manifest_bytes;
 	bool verifies_pages;
+	struct still_observer observer; /* of the freeze */
 };
 
 struct still_pg_instance {
@@ -120,6 +142,11 @@ int still_pg_meanwhile_refuse(struct still_error *err);
  * be unlogged ones. */
 void still_pg_meanwhile_leave_out(struct still_pg_frozen *frozen);
 
+/* What each page of its WAL has; the facts, the version and the label's timeline
+ * are known. */
+struct still_pg_wal_format still_pg_format_of(
+    const struct still_pg_frozen *frozen);
+
 /* Tell the builder of all of it. */
 int still_pg_hand_over(const struct still_pg_instance *instance,
     struct still_pg_frozen *frozen, struct still_builder *builder,
@@ -128,6 +155,11 @@ int still_pg_hand_over(const struct still_pg_instance *instance,
 /* As a still_close_fn: backup_manifest. */
 int still_pg_close_manifest(const struct still_pg_frozen *frozen,
     const struct still_closed_file *files, size_t n, char *data,
+    struct still_error *err);
+
+/* As a still_truncate_fn. */
+int still_pg_truncate(const struct still_pg_instance *instance,
+    const struct still_base *base, bool dry_run, struct still_truncated *ret,
     struct still_error *err);
 
 /* As a still_read_fn. */

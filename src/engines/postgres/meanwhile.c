@@ -64,6 +64,7 @@ int still_pg_meanwhile_record(void *arg,
 	if (still_pg_wal_record_is(
 		record, STILL_PG_RM_TABLESPACE, STILL_PG_TABLESPACE_CREATE))
 		return still_pg_meanwhile_refuse(err);
+	still_pg_replay_see(&frozen->replay, record);
 	rc = look_for_unlogged(frozen, record, err);
 	return rc < 0 ? rc
 		      : still_pg_covered_record(frozen->covered, record, err);

@@ -3,14 +3,18 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/sys.h"
+#include "engines/postgres/apply.h"
 #include "engines/postgres/check.h"
 #include "engines/postgres/findings.h"
 #include "engines/postgres/instance.h"
+#include "engines/postgres/note.h"
+#include "engines/postgres/wal_name.h"
 
 #define ASK_LIMIT_NS (30 * STILL_NS_PER_S)
 
@@ -26,13 +30,39 @@ static bool pg_match(const char *source)
 	return still_pg_form(source) != STILL_PG_FORM_NONE;
 }
 
+/* Whoever lets go of a session should know what it leaves in the server. */
+static void tell_slot(const struct still_pg_frozen *frozen)
+{
+	const struct still_observer *observer = &frozen->observer;
+	char text[256];
+
+	if (!frozen->keeps)
+		return;
+	snprintf(text, sizeof(text),
+	    "slot `%s`: remains in the server, and keeps its WAL from " STILL_PG_LSN
+	    " on for incremental sessions",
+	    frozen->slot.name, STILL_PG_LSN_ARGS(frozen->slot.restart_lsn));
+	observer->warn(observer->arg, "slot-remains", frozen->slot.name, text);
+}
+
+static void pg_thaw(struct still_engine_instance *base)
+{
+	struct still_pg_instance *instance = instance_of(base);
+
+	if (!instance->frozen)
+		return;
+	if (instance->frozen->observer.warn)
+		tell_slot(instance->frozen);
+	still_pg_frozen_release(instance->frozen);
+	free(instance->frozen);
+	instance->frozen = NULL;
+}
+
 static void pg_detach(struct still_engine_instance *base)
 {
 	struct still_pg_instance *instance = instance_of(base);
 
-	if (instance->frozen)
-		still_pg_frozen_release(instance->frozen);
-	free(instance->frozen);
+	pg_thaw(base);
 	still_pg_examined_release(&instance->examined);
 	free(instance);
 }
@@ -135,15 +165,42 @@ static void pg_describe(
 	};
 }
 
-static void pg_thaw(struct still_engine_instance *base)
+/* Of what a later session needs that builds on this one. */
+static int hand_note(const struct still_pg_frozen *frozen,
+    struct still_builder *builder, struct still_error *err)
 {
-	struct still_pg_instance *instance = instance_of(base);
+	struct still_pg_note note = {
+	    .system_identifier = frozen->facts.system_identifier,
+	    .timeline = frozen->label.timeline,
+	    .stop_lsn = frozen->stop_lsn,
+	    .last_lsn = frozen->replay.last_lsn,
+	};
 
-	if (!instance->frozen)
-		return;
-	still_pg_frozen_release(instance->frozen);
-	free(instance->frozen);
-	instance->frozen = NULL;
+	if (!frozen->keeps)
+		return 0;
+	snprintf(note.slot, sizeof(note.slot), "%s", frozen->slot.name);
+	snprintf(
+	    note.slot_made, sizeof(note.slot_made), "%s", frozen->slot_made);
+	return still_builder_note(builder, still_pg_note_json(&note), err);
+}
+
+static int fix(struct still_pg_instance *instance,
+    const struct still_freeze_request *request, struct still_builder *builder,
+    struct still_error *err)
+{
+	struct still_pg_frozen *frozen = instance->frozen;
+	int rc;
+
+	if (request->incremental) {
+		rc = still_pg_increment_freeze(instance, request, frozen, err);
+		if (rc == 0)
+			rc = still_pg_increment_hand_over(frozen, builder, err);
+	} else {
+		rc = still_pg_freeze(instance, request, frozen, err);
+		if (rc == 0)
+			rc = still_pg_hand_over(instance, frozen, builder, err);
+	}
+	return rc == 0 ? hand_note(frozen, builder, err) : rc;
 }
 
 static int pg_freeze(struct still_engine_instance *base,
@@ -156,12 +213,11 @@ static int pg_freeze(struct still_engine_instance *base,
 	instance->frozen = calloc(1, sizeof(*instance->frozen));
 	if (!instance->frozen)
 		return still_error_nomem(err);
-	rc = still_pg_freeze(instance, request, instance->frozen, err);
-	if (rc == 0)
-		rc = still_pg_hand_over(
-		    instance, instance->frozen, builder, err);
+	rc = fix(instance, request, builder, err);
 	if (rc < 0)
 		pg_thaw(base);
+	else
+		instance->frozen->observer = request->observer;
 	return rc;
 }
 
@@ -172,12 +228,27 @@ static int pg_read(struct still_engine_instance *base, void *object,
 	    instance_of(base)->frozen, object, off_bytes, data, len, err);
 }
 
-/* Once frozen, the server may even be gone; but it may also run out of room. */
+/* Once captured, the server may even be gone; but it may also run out of room. What
+ * is served where it lies, the slot keeps. */
 static int pg_keep(struct still_engine_instance *base,
     struct still_held *ret_held, struct still_error *err)
 {
+	const struct still_pg_frozen *frozen = instance_of(base)->frozen;
+
 	*ret_held = (struct still_held){0};
-	return still_pg_capture_watch(instance_of(base)->frozen->capture, err);
+	/* As of the freeze: nobody is asked here. */
+	if (frozen->keeps)
+		ret_held->log_bytes = still_pg_slot_held_bytes(&frozen->slot);
+	return frozen->increment
+	    ? still_pg_served_alive(&frozen->increment->served, err)
+	    : still_pg_capture_watch(frozen->capture, err);
+}
+
+static int pg_truncate(struct still_engine_instance *base,
+    const struct still_base *since, bool dry_run, struct still_truncated *ret,
+    struct still_error *err)
+{
+	return still_pg_truncate(instance_of(base), since, dry_run, ret, err);
 }
 
 static int pg_close(struct still_engine_instance *base, void *object,
@@ -202,4 +273,6 @@ const struct still_engine still_engine_postgres = {
     .check_set = still_pg_check_set,
     .close = pg_close,
     .examine = pg_examine,
+    .apply = still_pg_apply,
+    .truncate = pg_truncate,
 };

@@ -89,6 +89,9 @@ int still_pg_read(const struct still_pg_frozen *frozen,
 	case STILL_PG_OBJECT_FILE:
 		return still_pg_captured_read(
 		    object->file, off_bytes, data, len, err);
+	case STILL_PG_OBJECT_SEGMENT:
+		return still_pg_served_read(&frozen->increment->served,
+		    object->segment, off_bytes, data, len, err);
 	case STILL_PG_OBJECT_MANIFEST:
 	default:
 		return still_error_set(err, STILL_ERR_PROTO, 0, NULL,

@@ -414,6 +414,39 @@ static ssize_t read_segment(void *arg, uint64_t segment, uint32_t off_bytes,
 	return rc < 0 ? rc : (ssize_t) len;
 }
 
+static int see_record(void *arg, const struct still_pg_wal_record *record,
+    struct still_error *err)
+{
+	struct still_pg_frozen *frozen = arg;
+	const char *obstacle = still_pg_replay_obstacle(record);
+
+	if (obstacle)
+		return still_error_set(err, STILL_ERR_AGAIN, 0, "Begin again.",
+		    "the cluster: while its files were captured %s", obstacle);
+	still_pg_replay_see(&frozen->replay, record);
+	return 0;
+}
+
+/* The stop is followed by a switch to the next segment, and by what others wrote
+ * before that: the copy has it too, and a later session goes on behind it. */
+static int prove_rest(struct freeze *freeze, struct still_error *err)
+{
+	struct still_pg_frozen *frozen = freeze->frozen;
+	uint32_t bytes = frozen->facts.wal_segment_bytes;
+	struct still_pg_wal_walk walk = {
+	    .format = still_pg_format_of(frozen),
+	    .start_lsn = frozen->stop_lsn,
+	    .stop_lsn = frozen->stop_lsn + -frozen->stop_lsn % bytes,
+	    .read = read_segment,
+	    .read_arg = frozen,
+	    .each = see_record,
+	    .each_arg = frozen,
+	    .cancel = freeze->request->cancel,
+	};
+
+	return frozen->keeps ? still_pg_wal_walk(&walk, NULL, err) : 0;
+}
+
 static int prove_wal(struct freeze *freeze, struct still_error *err)
 {
 	struct still_pg_frozen *frozen = freeze->frozen;
@@ -463,6 +496,8 @@ static int run(struct freeze *freeze, struct still_error *err)
 	freeze->session = NULL;
 	if (rc == 0)
 		rc = prove_wal(freeze, err);
+	if (rc == 0)
+		rc = prove_rest(freeze, err);
 	return rc == 0 ? still_pg_control_protect(freeze->frozen->control_bytes,
 			     STILL_PG_CONTROL_BYTES, err)
 		       : rc;

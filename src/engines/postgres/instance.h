@@ -62,7 +62,9 @@ struct still_pg_frozen {
 	char *label_text; /* owned */
 	size_t label_len;
 	uint64_t stop_lsn;
-	struct still_pg_replay replay; /* of the WAL up to there */
+	struct still_pg_replay
+	    replay;            /* of the WAL up to there; with `keeps` up
+					  to the end of that segment */
 	int64_t stop_first_ns; /* when the stop was asked for, and was done */
 	int64_t stop_last_ns;
 	struct still_pg_control control; /* as it was captured */

@@ -5,7 +5,7 @@
  *	system_identifier  text: it has 64 bits
  *	timeline
  *	stop_lsn           where its WAL ends
- *	last_lsn           the last record before that
+ *	last_lsn           the last record of the segment in which that is
  *	slot               the permanent slot that keeps the WAL behind it
  *	slot_made          what tells that slot from a later one (slot.h)
  *

@@ -29,10 +29,12 @@ enum still_phase {
 	STILL_PHASE_SYNCING,   /* no bytes are counted */
 	STILL_PHASE_VERIFYING, /* what is stored, against its sums */
 	STILL_PHASE_CHECKING,  /* what is stored, by the engine's own means */
+	STILL_PHASE_APPLYING,  /* what incremental sets add; files are theirs */
 	STILL_PHASE_COUNT
 };
 
-/* "freezing", "copying", "syncing", "verifying", "checking". Static. */
+/* "freezing", "copying", "syncing", "verifying", "checking", "applying".
+ * Static. */
 const char *still_phase_word(enum still_phase phase);
 
 /* How far a call is. Counts begin anew with each phase. */
@@ -99,6 +101,7 @@ struct still_origin {
 
 struct still_backup_options {
 	struct still_task task;
+	bool incremental;   /* the origin's session is */
 	bool create;        /* DEST, where it is missing; not its parents */
 	const char *source; /* resolved: DEST must not lie in it, nor it in
 			       DEST, nor a set of another; NULL: not known */
@@ -121,8 +124,10 @@ struct still_backup {
 /*
  * Copy a session into `dest`, read back and verify what was stored, make it
  * durable, put it in the place of the last one (DEST/full), and commit. The last
- * one goes when all that is done. On failure `dest` has nothing new, the last set
- * is whole and where it was, and the session is aborted.
+ * one goes when all that is done, with the incremental sets that build on it. An
+ * incremental one is added to them (DEST/incremental/NUMBER), and whatever else
+ * would build on the same base goes. On failure `dest` has nothing new, the last
+ * sets are whole and where they were, and the session is aborted.
  *
  * `dest` is a directory with nothing in it but what this function left there, of
  * the same source; what one that was killed left is cleared away. Errors:
@@ -166,15 +171,20 @@ struct still_verify_options {
 
 /* What a set says of itself, as far as it could be read, and what is wrong. */
 struct still_verified {
-	char *path;    /* owned; of the set, resolved */
+	char *path;    /* owned; of the set, or of the directory of several */
+	uint32_t sets; /* a full one and its incremental ones; mostly 1 */
+	/* What follows is of the last set. */
 	char *session; /* owned, as are the next three; NULL: not known */
 	char *kind;
 	char *engine;
 	char *source;
+	char *base; /* owned; the session that it builds on; NULL: none */
+	uint64_t base_number;
 	int64_t frozen_at_ns; /* 0: not known */
-	uint64_t files;       /* that its list names */
-	uint64_t bytes;       /* of files that were read */
 	uint32_t databases;
+	/* Of all sets. */
+	uint64_t files;             /* that their lists name */
+	uint64_t bytes;             /* of files that were read */
 	uint32_t databases_checked; /* by the engine, and found sound */
 	/* How the engine's check was kept from doing harm, such as
 	 * "landlock+seccomp+limits". Static; NULL: there was none. */
@@ -188,7 +198,9 @@ struct still_verified {
 };
 
 /*
- * Look at all of the set in directory `path`. 0 when that was done, whatever was
+ * Look at all of the set in directory `path`; where that is a directory of backups
+ * (still_backup()), at its full set and all incremental ones, and whether they
+ * are one chain. 0 when that was done, whatever was
  * found: a set with flaws is no backup. NOTFOUND: there is no such directory, or
  * nothing in it says that it is a set. Changes nothing. `ret` is released with
  * still_verified_release() in every case.
@@ -206,11 +218,18 @@ struct still_restore_options {
 				 or without `data/`; NULL: all */
 	bool create;          /* `dest`, where it is missing, or the directory
 				 of the one database; not its parents */
+	/* Incremental sets to be applied, in their order. */
+	const char *const *links;
+	size_t n_links;
+	/* Where none are named, and the set is the directory of a backup: the
+	 * number of the last one of those in it. 0: all. */
+	uint64_t upto;
 };
 
 struct still_restored {
 	char *dest;    /* owned; resolved: a directory, or the one database */
-	char *session; /* owned */
+	char *session; /* owned; of the last set */
+	size_t links;  /* incremental sets that were applied */
 	uint64_t files;
 	uint64_t bytes;
 	int64_t copy_ns;
@@ -220,15 +239,18 @@ struct still_restored {
  * Turn a set into databases in directory `dest`, or one database into the file
  * `dest` (or, where that is a directory, into one in it). `dest` becomes what the
  * set has in data/; where the set has more than that, it gets all of the set's
- * directories. Each byte is compared
- * with the set's sums while it is copied; all is durable before anything has
+ * directories. Incremental sets are applied to that before it has its name, one
+ * after the other; of a directory of backups all that are in it. Each byte is
+ * compared with the set's sums while it is copied; all is durable before anything has
  * the name under which an application would open it.
  *
  * Refused is a place that is not empty, and for one database a place where it, or
  * a log or a journal of one (-wal, -shm, -journal), is already: INVALID, with
  * sys_errno ENOTEMPTY or EEXIST; BUSY where a process has it locked. A set that
  * is not whole: CORRUPT; for one database only what is wrong with that, with the
- * list or with the description counts. UNSUPPORTED: it builds on another set.
+ * list or with the description counts. BASE: a set of the chain is missing, of
+ * another chain, or not what the next one builds on; INVALID: one is named twice,
+ * or out of its turn; UNSUPPORTED: its engine is not here, or applies nothing.
  * NOTFOUND, ACCESS, NOSPACE, IO, NOMEM, CANCELLED. On failure `dest` is what it
  * was; who is killed leaves what core/place.h says. `ret` is released in every
  * case.

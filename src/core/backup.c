@@ -4,9 +4,10 @@
  *
  *  1. The directory is opened before anything is frozen: what is wrong with it
  *     costs the source nothing.
+ *     An incremental one must find there what it builds on (backup_base.h).
  *  2. freeze, write, sync, check: all of it in `.new-ID`. Whatever fails up to
  *     here, and the caller's flag, ends in: abort, and `.new-ID` goes.
- *  3. The exchange. From here on nobody is asked any more.
+ *  3. The exchange; or a name among the links. From here on nobody is asked any more.
  *  4. Commit. That it fails after all takes the exchange back: so what the
  *     catalog calls COMMITTED was stored before, and what is not is not there.
  *     A process that dies between 3 and 4 leaves a set that is whole, of a
@@ -22,6 +23,7 @@
 
 #include "base/path.h"
 #include "base/sys.h"
+#include "core/backup_base.h"
 #include "core/copy.h"
 #include "core/dest.h"
 #include "core/ticker.h"
@@ -92,25 +94,32 @@ static void tell_places(const struct still_dest *dest, struct still_error *err)
 {
 	const char *first = still_error_msg(err);
 	const char *last = still_dest_last(dest);
+	char *set = still_dest_set_path(dest);
 
-	if (!err)
+	if (!err || !set)
 		return;
-	if (dest->placed && last)
+	if (dest->placed && last && !dest->link)
 		still_error_set(err, err->code, err->sys_errno,
 		    "Both sets are whole. The next backup removes the last "
 		    "one.",
-		    "%s; the new set is stored in `%s/full`, though it is not "
+		    "%s; the new set is stored in `%s`, though it is not "
 		    "committed, and the last one is `%s/%s`",
-		    first, dest->path, dest->path, last);
+		    first, set, dest->path, last);
 	else if (dest->placed)
 		still_error_set(err, err->code, err->sys_errno,
 		    "The set is whole.",
-		    "%s; it is stored in `%s/full`, though it is not committed",
-		    first, dest->path);
+		    "%s; it is stored in `%s`, though it is not committed",
+		    first, set);
 	else if (last && strcmp(last, "full") != 0)
 		still_error_set(err, err->code, err->sys_errno,
 		    "The next backup puts it back.",
 		    "%s; the last set is `%s/%s`", first, dest->path, last);
+	else if (dest->links_aside)
+		still_error_set(err, err->code, err->sys_errno,
+		    "The next backup puts them back.",
+		    "%s; incremental sets are in `%s/%s`", first, dest->path,
+		    dest->links_name);
+	free(set);
 }
 
 /* On failure nothing has changed, or `stored` says that it has. */
@@ -139,11 +148,13 @@ static int make_set(struct work *work, struct still_error *err)
 	const struct still_origin *origin = work->origin;
 	const atomic_bool *cancel = work->options->task.cancel;
 	int64_t begun_ns = still_sys_monotonic_ns();
-	int rc;
+	bool incremental = work->options->incremental;
+	int rc = incremental ? still_backup_expect_base(&work->dest, err) : 0;
 
 	still_ticker_phase(&work->ticker, STILL_PHASE_FREEZING, 0, 0);
 	still_ticker_ask(&work->ticker, origin->captured, origin->arg);
-	rc = still_ticker_check(&work->ticker, err);
+	if (rc == 0)
+		rc = still_ticker_check(&work->ticker, err);
 	if (rc == 0)
 		rc = origin->begin(origin->arg, cancel ? cancel : &never, err);
 	if (rc < 0)
@@ -151,7 +162,10 @@ static int make_set(struct work *work, struct still_error *err)
 	snprintf(work->ret->session, sizeof(work->ret->session), "%s",
 	    origin->session(origin->arg));
 	work->ret->freeze_ns = still_sys_monotonic_ns() - begun_ns;
-	rc = fill(work, begun_ns + work->ret->freeze_ns, err);
+	if (incremental)
+		rc = still_backup_find_base(origin, &work->dest, err);
+	if (rc == 0)
+		rc = fill(work, begun_ns + work->ret->freeze_ns, err);
 	if (rc < 0) {
 		origin->abort(origin->arg);
 		return rc;
@@ -211,7 +225,7 @@ int still_backup(const char *dest, const struct still_origin *origin,
 			stopped(&work, err);
 		rc = tidy(&work, rc, err);
 		if (ret->stored)
-			ret->set = still_path_join(work.dest.path, "full");
+			ret->set = still_dest_set_path(&work.dest);
 		/* Who listens may be slow: nothing waits for him but us. */
 		still_dest_close(&work.dest);
 		still_ticker_end(&work.ticker);

@@ -269,6 +269,8 @@ int still_dest_make(struct still_dest *dest, const char *session, int *ret_fd,
 		    "session `%s`: is no name of a session", session);
 	snprintf(dest->old_name, sizeof(dest->old_name),
 	    STILL_DEST_OLD_PREFIX "%s", session);
+	snprintf(dest->links_name, sizeof(dest->links_name),
+	    STILL_DEST_LINKS_PREFIX "%s", session);
 	snprintf(dest->new_name, sizeof(dest->new_name),
 	    STILL_DEST_NEW_PREFIX "%s", session);
 	rc = still_sys_mkdir(dest->dirfd, dest->new_name, S_IRWXU);
@@ -359,24 +361,39 @@ static int place_exchanged(
 	return rc;
 }
 
-int still_dest_place(struct still_dest *dest, struct still_error *err)
+static int place_full(struct still_dest *dest, struct still_error *err)
 {
 	int sys_errno = 0;
 	int rc;
 
-	if (!dest->had_full) {
-		rc = place_first(dest, err);
-	} else {
-		rc = place_exchanged(dest, &sys_errno, err);
-		if (rc < 0 && lacks_exchange(sys_errno))
-			rc = place_in_turn(dest, err);
-	}
-	if (rc < 0 && dest->placed)
+	if (!dest->had_full)
+		return place_first(dest, err);
+	rc = place_exchanged(dest, &sys_errno, err);
+	if (rc < 0 && lacks_exchange(sys_errno))
+		rc = place_in_turn(dest, err);
+	return rc;
+}
+
+void still_dest_is_link(
+    struct still_dest *dest, uint64_t number, uint64_t behind)
+{
+	dest->link = number;
+	dest->behind = behind;
+}
+
+int still_dest_place(struct still_dest *dest, struct still_error *err)
+{
+	int rc = still_dest_put_links_aside(dest, err);
+
+	if (rc == 0)
+		rc = dest->link ? still_dest_place_link(dest, err)
+				: place_full(dest, err);
+	if (rc < 0)
 		still_dest_unplace(dest, NULL);
 	return rc;
 }
 
-int still_dest_unplace(struct still_dest *dest, struct still_error *err)
+static int unplace_full(struct still_dest *dest, struct still_error *err)
 {
 	int sys_errno = 0;
 	int rc;
@@ -393,6 +410,35 @@ int still_dest_unplace(struct still_dest *dest, struct still_error *err)
 	return dest->aside ? put_back(dest, err) : rc;
 }
 
+int still_dest_unplace(struct still_dest *dest, struct still_error *err)
+{
+	int rc = 0;
+
+	if (dest->placed)
+		rc = dest->link ? still_dest_unplace_link(dest, err)
+				: unplace_full(dest, err);
+	/* They belong to what is in place then. */
+	if (!dest->placed)
+		rc = still_dest_put_links_back(dest, rc < 0 ? NULL : err) < 0
+		    ? STILL_ERR_IO
+		    : rc;
+	return rc;
+}
+
+char *still_dest_set_path(const struct still_dest *dest)
+{
+	char name[STILL_CHAIN_NAME_BYTES];
+	char *path;
+
+	if (!dest->link)
+		return still_path_join(dest->path, STILL_DEST_FULL);
+	still_chain_name(dest->link, name);
+	if (asprintf(&path, "%s/" STILL_CHAIN_LINKS "/%s", dest->path, name) <
+	    0)
+		return NULL;
+	return path;
+}
+
 const char *still_dest_last(const struct still_dest *dest)
 {
 	if (!dest->had_full)
@@ -402,16 +448,11 @@ const char *still_dest_last(const struct still_dest *dest)
 	return dest->aside ? dest->old_name : STILL_DEST_FULL;
 }
 
-int still_dest_clear(struct still_dest *dest, struct still_error *err)
+static int clear_name(
+    struct still_dest *dest, const char *name, struct still_error *err)
 {
-	/* After an exchange the last set has the new one's name. */
-	const char *name = dest->placed && !dest->exchanged ? dest->old_name
-							    : dest->new_name;
-	int rc;
+	int rc = still_rmtree(dest->dirfd, name);
 
-	if (!dest->new_name[0])
-		return 0;
-	rc = still_rmtree(dest->dirfd, name);
 	if (rc == -EBUSY)
 		return still_error_set(err, STILL_ERR_BUSY, EBUSY,
 		    "Unmount that. The next backup removes it.",
@@ -423,6 +464,22 @@ int still_dest_clear(struct still_dest *dest, struct still_error *err)
 		return still_error_sys(err, -rc, "The next backup removes it.",
 		    "`%s/%s`: could not be removed", dest->path, name);
 	return 0;
+}
+
+int still_dest_clear(struct still_dest *dest, struct still_error *err)
+{
+	/* After an exchange the last set has the new one's name. */
+	const char *name = dest->placed && !dest->exchanged ? dest->old_name
+							    : dest->new_name;
+	int rc;
+
+	if (!dest->new_name[0])
+		return 0;
+	rc = clear_name(dest, name, err);
+	/* Where they could not be put back, they are the last set's. */
+	if (rc == 0 && dest->links_aside && dest->placed)
+		rc = clear_name(dest, dest->links_name, err);
+	return rc;
 }
 
 /* Rule 5. */

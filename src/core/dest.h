@@ -4,8 +4,10 @@
  * takes its place.
  *
  *	full          the set
+ *	incremental/  links that build on it, by their numbers (chain.h)
  *	.new-ID       a set that is being made; after the exchange, the last one
  *	.old-ID       the last one, where two names cannot be exchanged
+ *	.links-ID/    links that have made room for the set of session ID
  *	lost+found    the file system's own
  *
  * ID is the new session's. Anything else is foreign, and refused: the directory
@@ -25,6 +27,13 @@
  *  5. Who made the directory for nothing removes it, but only under the lock:
  *     another one may have begun to work in it. Who gets the lock looks whether
  *     the directory still has its name.
+ *  6. What does not belong to the new set goes aside before that gets its name:
+ *     before a full one all links, by one rename of their directory; before a
+ *     link those that are newer than its base, the newest first. (Their sessions
+ *     were never committed, or the new one would build on them.) So whoever dies
+ *     at whatever time, `full` and `incremental/` are one chain, though it may
+ *     lack its newest links. A leftover `.links-ID` is put back, unless the set
+ *     of session ID has its name: then it goes.
  *
  * Threads: one at a time.
  */
@@ -44,10 +53,16 @@ struct still_dest {
 	bool made;                            /* it was not there before */
 	char new_name[STILL_DEST_NAME_BYTES]; /* "": not made */
 	char old_name[STILL_DEST_NAME_BYTES];
-	bool had_full;  /* a set was there */
-	bool placed;    /* the new one is `full` */
+	char links_name[STILL_DEST_NAME_BYTES];
+	bool had_full;   /* a set was there */
+	bool had_links;  /* links were */
+	uint64_t link;   /* the new one's number; 0: it is full */
+	uint64_t behind; /* that of the link it builds on; 0: on `full` */
+	bool placed;     /* the new one is `full` */
 	bool exchanged; /* by one rename: the last one has the new one's name */
 	bool aside;     /* the last one has its old name */
+	bool links_aside; /* some are below `links_name` */
+	bool made_links;  /* the directory of links was not there before */
 };
 
 /*
@@ -63,7 +78,12 @@ int still_dest_open(const char *path, const char *source, bool create,
 int still_dest_make(struct still_dest *dest, const char *session, int *ret_fd,
     struct still_error *err);
 
-/* What was made becomes `full`. On failure it is not, and the last one is, unless
+/* What was made is the link of that number, and builds on the link `behind`; 0:
+ * on `full`. Before it is placed. */
+void still_dest_is_link(
+    struct still_dest *dest, uint64_t number, uint64_t behind);
+
+/* What was made becomes `full`, or that link. On failure it is not, and the last one is, unless
  * that could not be brought about either: `placed` and still_dest_last() tell. */
 int still_dest_place(struct still_dest *dest, struct still_error *err);
 
@@ -76,6 +96,10 @@ const char *still_dest_last(const struct still_dest *dest);
 /* Remove what is no longer wanted: the last set, or the new one where it was not
  * put into its place. */
 int still_dest_clear(struct still_dest *dest, struct still_error *err);
+
+/* The path of what was placed, or would be: NULL without memory. The caller frees
+ * it. */
+char *still_dest_set_path(const struct still_dest *dest);
 
 /* Unlock it. Where we made it, and no set is in it, it goes. */
 void still_dest_close(struct still_dest *dest);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/rmtree.h"
 #include "base/sys.h"
@@ -67,29 +68,33 @@ static bool is_set(int dirfd, const char *name)
 static bool is_leftover(int dirfd, const char *name)
 {
 	return (has_prefix(name, STILL_DEST_NEW_PREFIX) ||
-		   has_prefix(name, STILL_DEST_OLD_PREFIX)) &&
+		   has_prefix(name, STILL_DEST_OLD_PREFIX) ||
+		   has_prefix(name, STILL_DEST_LINKS_PREFIX)) &&
 	    is_dir(dirfd, name);
 }
 
-/* Returns whether it goes on, or a negative code. */
-typedef int visit_fn(struct still_dest *dest, const char *name, void *arg,
-    struct still_error *err);
-
-static int for_each(struct still_dest *dest, visit_fn *visit, void *arg,
-    struct still_error *err)
+int still_dest_for_each(struct still_dest *dest, const char *sub,
+    still_dest_visit_fn *visit, void *arg, struct still_error *err)
 {
 	DIR *dir = NULL;
 	const char *name;
 	int next = 0;
-	int rc = still_sys_opendir(dest->dirfd, &dir);
+	int fd = *sub
+	    ? still_sys_open_beneath(dest->dirfd, sub, O_RDONLY | O_DIRECTORY)
+	    : dest->dirfd;
+	int rc = fd < 0 ? fd : still_sys_opendir(fd, &dir);
 
+	if (fd >= 0 && fd != dest->dirfd)
+		close(fd);
 	if (rc < 0)
-		return still_error_sys(err, -rc, NULL, "`%s`", dest->path);
+		return still_error_sys(err, -rc, NULL, "`%s%s%s`", dest->path,
+		    *sub ? "/" : "", sub);
 	while (rc == 0 && (next = still_sys_readdir(dir, &name)) > 0)
 		rc = visit(dest, name, arg, err);
 	closedir(dir);
 	if (next < 0)
-		rc = still_error_sys(err, -next, NULL, "`%s`", dest->path);
+		rc = still_error_sys(err, -next, NULL, "`%s%s%s`", dest->path,
+		    *sub ? "/" : "", sub);
 	return rc;
 }
 
@@ -107,6 +112,10 @@ static int look(struct still_dest *dest, const char *name, void *arg,
 	(void) err;
 	if (strcmp(name, "lost+found") == 0)
 		return 0;
+	if (strcmp(name, STILL_CHAIN_LINKS) == 0 && is_dir(dest->dirfd, name)) {
+		dest->had_links = true;
+		return 0;
+	}
 	if (strcmp(name, STILL_DEST_FULL) == 0 && is_set(dest->dirfd, name)) {
 		dest->had_full = true;
 		return 0;
@@ -139,7 +148,7 @@ static int not_ours(const struct still_dest *dest, const char *name,
 
 /* Is `name` the last set of this source? It goes when another takes its place:
  * so it must say itself whose it is. One that is damaged may go as any other. */
-static int judge(const struct still_dest *dest, const char *name,
+int still_dest_judge(const struct still_dest *dest, const char *name,
     const char *source, struct still_error *err)
 {
 	struct still_error own = STILL_ERROR_INIT;
@@ -187,7 +196,7 @@ int still_dest_look_through(
 {
 	struct contents contents = {{0}, {0}, {0}};
 	int sys_errno;
-	int rc = for_each(dest, look, &contents, err);
+	int rc = still_dest_for_each(dest, "", look, &contents, err);
 
 	if (rc < 0)
 		return rc;
@@ -206,7 +215,7 @@ int still_dest_look_through(
 		    "may write to that directory",
 		    dest->path, contents.doubtful);
 	if (dest->had_full || contents.old[0])
-		rc = judge(dest,
+		rc = still_dest_judge(dest,
 		    dest->had_full ? STILL_DEST_FULL : contents.old, source,
 		    err);
 	if (rc == 0 && !dest->had_full && contents.old[0]) {
@@ -214,5 +223,11 @@ int still_dest_look_through(
 		    dest, contents.old, STILL_DEST_FULL, 0, &sys_errno, err);
 		dest->had_full = rc == 0;
 	}
-	return rc < 0 ? rc : for_each(dest, remove_leftover, NULL, err);
+	if (rc == 0)
+		rc = still_dest_look_at_links(dest, source, err);
+	if (rc == 0)
+		rc = still_dest_recover_links(dest, err);
+	return rc < 0
+	    ? rc
+	    : still_dest_for_each(dest, "", remove_leftover, NULL, err);
 }

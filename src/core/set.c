@@ -246,8 +246,11 @@ static int read_list(struct still_set *set, struct still_set_judge *judge,
 	}
 	rc = read_part(set, judge, STILL_SET_LIST, STILL_SET_LIST_MAX_BYTES,
 	    &text, &len, err);
-	if (rc == 0 && text)
+	if (rc == 0 && text) {
+		set->list_sum = still_hash128(text, len);
+		set->summed = true;
 		rc = still_set_parse_list(set, judge, text, len, err);
+	}
 	free(text);
 	return rc;
 }
@@ -338,8 +341,10 @@ void still_set_release(struct still_set *set)
 		close(set->dirfd);
 	for (size_t i = 0; i < set->n_files; i++)
 		free(set->files[i].path);
-	for (size_t i = 0; i < set->n_databases; i++)
+	for (size_t i = 0; i < set->n_databases; i++) {
 		free(set->database_paths[i]);
+		free(set->databases[i].increment);
+	}
 	free(set->files);
 	free(set->databases);
 	free(set->database_paths);
@@ -349,6 +354,8 @@ void still_set_release(struct still_set *set)
 	free(set->kind);
 	free(set->engine);
 	free(set->source);
+	free(set->base);
+	free(set->chain);
 	free(set->path);
 	memset(set, 0, sizeof(*set));
 	set->dirfd = -1;

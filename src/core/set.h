@@ -13,6 +13,9 @@
  * THE DESCRIPTION is backup.json, stillfs-backup.json(5): `format` is 1, and
  * every key that is looked at has the type that is documented.
  *
+ * A set that has a `base` is incremental: of each database that has the key
+ * `increment` it holds only what was added to it, below logs/ (chain.h).
+ *
  * THE FILES are reached from the set's directory through no symbolic link
  * (still_sys_open_beneath()), and are regular files. How many links they have
  * does not matter: tools that keep several sets share files between them. There
@@ -51,6 +54,10 @@ struct still_set_database {
 	    *path; /* borrowed from `files`' owner; relative to the set */
 	uint64_t size_bytes;
 	bool frozen;
+	/* It is not in the set: only what was added to it since the base. */
+	bool incremental;
+	char *increment; /* owned; that, a file or a directory of the set; NULL:
+			    nothing was */
 };
 
 struct still_set_link {
@@ -71,12 +78,21 @@ struct still_set {
 	struct still_set_file *files; /* owned; sorted by path, as bytes */
 	size_t n_files;
 	bool listed; /* the list is there, and without a flaw */
+	bool summed; /* it could be read, and the next is set */
+	struct still_hash128 list_sum; /* of its text: what a set that builds on
+					  this one knows it by */
 
 	json_t *json;  /* owned; backup.json; NULL: not to be had */
 	char *session; /* owned; likewise, as are the next three */
 	char *kind;
 	char *engine;
 	char *source;
+	uint64_t number; /* of its session; 0: not said */
+	char *base;      /* owned; the session that it builds on; NULL: none */
+	uint64_t base_number;
+	struct still_hash128 base_sum; /* of the base's list */
+	char *chain;   /* owned; the full set's session; NULL: not said */
+	uint64_t link; /* how many sets lie between, itself counted; 0: full */
 	int64_t frozen_at_ns;
 	uint64_t data_files;
 	uint64_t data_bytes;

@@ -155,9 +155,9 @@ static void judge_file(
 		walk->described[database - set->databases] = seen;
 	if (file)
 		walk->listed[file - set->files] = seen;
-	else if (!database && !is_part(path))
+	else if ((!database || database->incremental) && !is_part(path))
 		judge_extra(walk, path);
-	if (database && database->frozen &&
+	if (database && database->frozen && !database->incremental &&
 	    database->size_bytes != seen.size_bytes)
 		TELL(walk, path,
 		    "`%s`: has %" PRIu64 " bytes, and " STILL_SET_DESCRIPTION
@@ -249,6 +249,36 @@ static int read_dir(struct walk *walk, const char *dir)
 
 /* ---- what is not --------------------------------------------------------- */
 
+/* Is it a listed file, or a directory of one? */
+static bool is_listed(const struct still_set *set, const char *path)
+{
+	for (size_t i = 0; i < set->n_files; i++)
+		if (still_path_is_in(set->files[i].path, path))
+			return true;
+	return false;
+}
+
+static void judge_increment(
+    struct walk *walk, const struct still_set_database *database)
+{
+	const struct still_set *set = walk->set;
+	const char *increment = database->increment;
+
+	if (!set->listed)
+		return;
+	if (still_set_find(set, database->path))
+		TELL(walk, database->path,
+		    "`%s`: is in " STILL_SET_LIST ", and " STILL_SET_DESCRIPTION
+		    " says that only what was added to it is there",
+		    database->path);
+	else if (increment && !still_set_find(set, increment) &&
+	    !is_listed(set, increment))
+		TELL(walk, increment,
+		    "`%s`: is in " STILL_SET_DESCRIPTION
+		    ", and not in " STILL_SET_LIST,
+		    increment);
+}
+
 static void judge_missing(struct walk *walk)
 {
 	const struct still_set *set = walk->set;
@@ -261,7 +291,9 @@ static void judge_missing(struct walk *walk)
 		const char *path = set->databases[i].path;
 		bool listed = still_set_find(set, path);
 
-		if (!listed && !walk->described[i].there)
+		if (set->databases[i].incremental)
+			judge_increment(walk, &set->databases[i]);
+		else if (!listed && !walk->described[i].there)
 			TELL(walk, path, "`%s`: is missing", path);
 		else if (!listed && set->listed &&
 		    !walk->described[i].directory)

@@ -89,6 +89,29 @@ static int64_t time_of(
 
 /* ---- databases ----------------------------------------------------------- */
 
+/* It is understood but for its increment. Takes `path`. 0 or NOMEM. */
+static int take_database(struct still_set *set, struct still_set_judge *judge,
+    const json_t *object, char *path)
+{
+	struct still_set_database database = {
+	    .path = path,
+	    .size_bytes = (uint64_t) json_integer_value(
+		json_object_get(object, "size_bytes")),
+	    .frozen = json_is_true(json_object_get(object, "frozen")),
+	};
+
+	if (still_set_take_increment(object, path, judge, &database.incremental,
+		&database.increment) < 0) {
+		free(path);
+		return STILL_ERR_NOMEM;
+	}
+	if (database.incremental && !set->base)
+		TELL(judge, "database `%s`: has an increment of nothing", path);
+	set->databases[set->n_databases] = database;
+	set->database_paths[set->n_databases++] = path;
+	return 0;
+}
+
 /* One that cannot be understood is left out. 0 or NOMEM. */
 static int add_database(struct still_set *set, struct still_set_judge *judge,
     const json_t *object, size_t number)
@@ -106,15 +129,8 @@ static int add_database(struct still_set *set, struct still_set_judge *judge,
 	else if (!json_is_boolean(frozen))
 		TELL(judge, "database `%s`: `frozen` is neither true nor false",
 		    path);
-	else {
-		set->databases[set->n_databases] = (struct still_set_database){
-		    .path = path,
-		    .size_bytes = (uint64_t) json_integer_value(size),
-		    .frozen = json_is_true(frozen),
-		};
-		set->database_paths[set->n_databases++] = path;
-		return 0;
-	}
+	else
+		return take_database(set, judge, object, path);
 	free(path);
 	return 0;
 }
@@ -140,6 +156,7 @@ static void sort_databases(struct still_set *set, struct still_set_judge *judge)
 		    strcmp(set->databases[n - 1].path, database->path) == 0) {
 			TELL(judge, "names `%s` twice", database->path);
 			free((char *) database->path);
+			free(database->increment);
 			continue;
 		}
 		set->databases[n] = *database;
@@ -188,7 +205,8 @@ static int parse_object(struct still_set *set, struct still_set_judge *judge)
 	if (checksums && strcmp(checksums, STILL_SET_LIST) != 0)
 		TELL(judge, "`checksums` is not `" STILL_SET_LIST "`");
 	free(checksums);
-	if (still_set_parse_shape(set, judge) < 0)
+	if (still_set_parse_shape(set, judge) < 0 ||
+	    still_set_parse_base(set, judge) < 0)
 		return STILL_ERR_NOMEM;
 	return parse_databases(set, judge);
 }

@@ -32,7 +32,7 @@ static int digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool parse_sum(const char *text, struct still_hash128 *ret)
+bool still_set_parse_sum(const char *text, struct still_hash128 *ret)
 {
 	for (size_t i = 0; i < sizeof(ret->bytes); i++) {
 		int high = digit(text[2 * i]);
@@ -77,7 +77,8 @@ static int parse_line(struct list *list, const char *line, size_t len)
 	int rc;
 
 	if (len <= PATH_AT || memchr(line, '\0', len) ||
-	    !parse_sum(line, &sum) || path[-2] != ' ' || path[-1] != ' ') {
+	    !still_set_parse_sum(line, &sum) || path[-2] != ' ' ||
+	    path[-1] != ' ') {
 		TELL(list->judge,
 		    "line %llu: is not 32 lowercase hexadecimal digits, two "
 		    "spaces and a path",

@@ -24,6 +24,9 @@ void still_set_tell(struct still_set_judge *judge, const char *path, int code,
  * "..". */
 bool still_set_path_is_plain(const char *path);
 
+/* 32 lowercase hexadecimal digits; false where there is another byte. */
+bool still_set_parse_sum(const char *text, struct still_hash128 *ret);
+
 /* Read text of `len` bytes, with a NUL behind it, into the set. What is wrong is
  * told. 0 or NOMEM. */
 int still_set_parse_list(struct still_set *set, struct still_set_judge *judge,
@@ -35,6 +38,15 @@ int still_set_parse_description(struct still_set *set,
 /* The description's links and empty directories. 0 or NOMEM. */
 int still_set_parse_shape(struct still_set *set, struct still_set_judge *judge);
 void still_set_release_shape(struct still_set *set);
+
+/* The keys that say what it builds on. 0 or NOMEM. */
+int still_set_parse_base(struct still_set *set, struct still_set_judge *judge);
+
+/* What a described database says of its increment: `*ret_there` when it says
+ * anything, `*ret` (owned by the caller) when there is one. What is no path is
+ * told. 0 or NOMEM. */
+int still_set_take_increment(const json_t *database, const char *path,
+    struct still_set_judge *judge, bool *ret_there, char **ret);
 
 /* Is `path` that of a link of the description? */
 bool still_set_has_link(const struct still_set *set, const char *path);

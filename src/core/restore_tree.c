@@ -2,10 +2,12 @@
 /* restore: directories and links in the stage. */
 #include "config.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/path.h"
@@ -24,7 +26,7 @@ static int dir_failed(struct still_restore_work *restore, const char *dir,
 static int make_dir(
     struct still_restore_work *restore, char *dir, struct still_error *err)
 {
-	int rc = still_sys_mkdir(restore->place.stage.fd, dir, 0700);
+	int rc = still_sys_mkdir(restore->root_fd, dir, 0700);
 	char **grown;
 
 	if (rc == -EEXIST) {
@@ -74,6 +76,8 @@ bool still_restore_wants(
 {
 	if (restore->database)
 		return strcmp(path, restore->database) == 0;
+	if (restore->set->base && still_path_is_in(path, "logs"))
+		return false;
 	return strcmp(path, STILL_SET_DESCRIPTION) != 0 &&
 	    !still_path_is_in(path, "verify");
 }
@@ -82,7 +86,7 @@ bool still_restore_wants(
 static int make_empty_dirs(
     struct still_restore_work *restore, struct still_error *err)
 {
-	const struct still_set *set = &restore->set;
+	const struct still_set *set = restore->set;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < set->n_empty_dirs; i++) {
@@ -104,7 +108,7 @@ static int make_empty_dirs(
 int still_restore_make_dirs(
     struct still_restore_work *restore, struct still_error *err)
 {
-	const struct still_set *set = &restore->set;
+	const struct still_set *set = restore->set;
 	int rc = 0;
 
 	if (restore->database)
@@ -125,7 +129,7 @@ int still_restore_make_dirs(
 int still_restore_make_links(
     struct still_restore_work *restore, struct still_error *err)
 {
-	const struct still_set *set = &restore->set;
+	const struct still_set *set = restore->set;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < set->n_links; i++) {
@@ -139,12 +143,23 @@ int still_restore_make_links(
 			    "`%s`: is a link that leads to nothing that is "
 			    "restored",
 			    link->path);
-		rc = still_sys_symlink(
-		    link->target, restore->place.stage.fd, to);
-		if (rc < 0)
+		rc = still_sys_symlink(link->target, restore->root_fd, to);
+		/* A link of the chain before has brought it. */
+		if (rc < 0 && (rc != -EEXIST || !restore->set->base))
 			return dir_failed(restore, to, rc, err);
 	}
 	return rc;
+}
+
+/* The one in the last set that has it: 0 or more, or -errno. */
+static int open_model(struct still_restore_work *restore, const char *path)
+{
+	int fd = -ENOENT;
+
+	for (size_t i = restore->chain.n; fd < 0 && i-- > restore->first;)
+		fd = still_sys_open_beneath(
+		    restore->chain.sets[i].dirfd, path, O_PATH | O_DIRECTORY);
+	return fd;
 }
 
 /* Give the open directory what the one in the set has. 0 or -errno. */
@@ -158,11 +173,10 @@ static int finish_dir(
 
 	if (!path)
 		return -ENOMEM;
-	from = still_sys_open_beneath(restore->set.dirfd,
+	from = open_model(restore,
 	    dir[0]               ? path
 		: restore->strip ? "data"
-				 : ".",
-	    O_PATH | O_DIRECTORY);
+				 : ".");
 	free(path);
 	if (from < 0)
 		return from;
@@ -182,6 +196,9 @@ int still_restore_finish_dirs(
 		int fd = still_sys_open_beneath(
 		    place->stage.fd, restore->dirs[i], O_RDONLY | O_DIRECTORY);
 
+		/* A link of the chain has dropped what was in it. */
+		if (fd == -ENOENT && still_restore_has_links(restore))
+			continue;
 		rc = fd < 0 ? fd : finish_dir(restore, fd, restore->dirs[i]);
 		if (fd >= 0)
 			close(fd);
@@ -194,4 +211,94 @@ int still_restore_finish_dirs(
 		rc = still_sys_fsync(place->stage.fd);
 	return rc < 0 ? still_error_sys(err, -rc, NULL, "`%s`", place->path)
 		      : 0;
+}
+
+/* ---- durable ------------------------------------------------------------- */
+
+struct dirs {
+	char **list; /* owned; to be read yet */
+	size_t n;
+};
+
+/* Takes `dir`, which may be NULL. 0 or -ENOMEM. */
+static int dirs_push(struct dirs *dirs, char *dir)
+{
+	char **grown =
+	    dir ? reallocarray(dirs->list, dirs->n + 1, sizeof(*grown)) : NULL;
+
+	if (!grown) {
+		free(dir);
+		return -ENOMEM;
+	}
+	dirs->list = grown;
+	grown[dirs->n++] = dir;
+	return 0;
+}
+
+/* A file is synced, a directory remembered, a link is in its directory. Takes
+ * `path`. 0 or -errno. */
+static int sync_entry(int rootfd, struct dirs *dirs, char *path)
+{
+	struct stat st;
+	int fd;
+	int rc = 0;
+
+	if (fstatat(rootfd, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		rc = -errno;
+	else if (S_ISDIR(st.st_mode))
+		return dirs_push(dirs, path);
+	else if (S_ISREG(st.st_mode)) {
+		fd = still_sys_open_beneath(rootfd, path, O_RDONLY);
+		rc = fd < 0 ? fd : still_sys_fsync(fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	free(path);
+	return rc;
+}
+
+static int sync_dir(int rootfd, struct dirs *dirs, const char *path)
+{
+	DIR *dir = NULL;
+	const char *name;
+	int next = 0;
+	int rc = 0;
+	int fd = still_sys_open_beneath(
+	    rootfd, *path ? path : ".", O_RDONLY | O_DIRECTORY);
+
+	next = fd < 0 ? fd : still_sys_opendir(fd, &dir);
+	while (rc == 0 && dir && (next = still_sys_readdir(dir, &name)) > 0) {
+		char *entry = still_path_join(path, name);
+
+		rc = entry ? sync_entry(rootfd, dirs, entry) : -ENOMEM;
+	}
+	if (rc == 0)
+		rc = next;
+	if (rc == 0)
+		rc = still_sys_fsync(fd);
+	if (dir)
+		closedir(dir);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int still_restore_sync_tree(
+    struct still_restore_work *restore, int dirfd, struct still_error *err)
+{
+	struct dirs dirs = {NULL, 0};
+	int rc = dirs_push(&dirs, strdup(""));
+
+	while (rc == 0 && dirs.n > 0) {
+		char *dir = dirs.list[--dirs.n];
+
+		rc = sync_dir(dirfd, &dirs, dir);
+		free(dir);
+	}
+	while (dirs.n > 0)
+		free(dirs.list[--dirs.n]);
+	free(dirs.list);
+	return rc < 0
+	    ? still_error_sys(err, -rc, NULL, "`%s`", restore->place.path)
+	    : 0;
 }

@@ -20,6 +20,7 @@ const char *still_phase_word(enum still_phase phase)
 	    [STILL_PHASE_SYNCING] = "syncing",
 	    [STILL_PHASE_VERIFYING] = "verifying",
 	    [STILL_PHASE_CHECKING] = "checking",
+	    [STILL_PHASE_APPLYING] = "applying",
 	};
 
 	return words[phase];

@@ -8,6 +8,9 @@
  *	3. the engine checks each described database of which nothing was found
  *	   (examine.h)
  *
+ * In a directory of backups that holds a chain (chain.h) all its sets are looked at,
+ * one after the other, and then whether each builds on the one before.
+ *
  * A file of which something was found is not looked at further: one reason is
  * enough, and the first is the one that can be acted upon.
  */
@@ -18,7 +21,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/path.h"
 #include "base/sys.h"
+#include "core/chain.h"
 #include "core/crew.h"
 #include "core/examine.h"
 #include "core/set.h"
@@ -35,8 +41,8 @@ struct flaws {
 struct verifying {
 	const struct still_verify_options *options;
 	struct still_set set;
-	struct still_ticker ticker;
-	pthread_mutex_t lock; /* of what follows */
+	struct still_ticker *ticker; /* borrowed */
+	pthread_mutex_t lock;        /* of what follows */
 	struct flaws flaws;
 	struct flaws warnings;
 	bool nomem; /* one could not be kept */
@@ -184,8 +190,8 @@ static int digest(struct verifying *verifying, const char *path, int fd,
 				break;
 			still_hash_update(state, piece, (size_t) n);
 			at += (uint64_t) n;
-			still_ticker_count(&verifying->ticker, 0, (uint64_t) n);
-		} while (!still_ticker_stopped(&verifying->ticker));
+			still_ticker_count(verifying->ticker, 0, (uint64_t) n);
+		} while (!still_ticker_stopped(verifying->ticker));
 		*ret = still_hash_digest(state);
 	}
 	free(piece);
@@ -213,7 +219,7 @@ static int digest_file(void *arg, size_t i, struct still_error *err)
 	int fd = -1;
 	int rc;
 
-	still_ticker_file(&verifying->ticker, file->path);
+	still_ticker_file(verifying->ticker, file->path);
 	rc = still_set_open_file(&verifying->set, file->path, &fd, &st, &own);
 	if (rc == 0)
 		rc = digest(verifying, file->path, fd, (uint64_t) st.st_size,
@@ -226,7 +232,7 @@ static int digest_file(void *arg, size_t i, struct still_error *err)
 	if (rc < 0 && rc != STILL_ERR_NOMEM)
 		on_flaw(verifying, file->path, &own);
 	still_error_clear(&own);
-	still_ticker_count(&verifying->ticker, 1, 0);
+	still_ticker_count(verifying->ticker, 1, 0);
 	return rc == STILL_ERR_NOMEM ? still_error_nomem(err) : 0;
 }
 
@@ -264,8 +270,8 @@ static int digest_all(
 	qsort_r(digesting.files, digesting.n, sizeof(*digesting.files),
 	    compare_sizes, verifying);
 	still_ticker_phase(
-	    &verifying->ticker, STILL_PHASE_VERIFYING, digesting.n, bytes);
-	rc = still_crew_run(&verifying->ticker,
+	    verifying->ticker, STILL_PHASE_VERIFYING, digesting.n, bytes);
+	rc = still_crew_run(verifying->ticker,
 	    verifying->options->task.n_threads, digesting.n, digest_file,
 	    &digesting, err);
 	free(digesting.files);
@@ -315,7 +321,7 @@ static const char **choose(
 	for (size_t i = 0; paths && i < set->n_databases; i++) {
 		const struct still_set_database *database = &set->databases[i];
 
-		if (!database->frozen ||
+		if (!database->frozen || database->incremental ||
 		    is_flawed_database(verifying, database))
 			continue;
 		paths[(*ret_n)++] = database->path;
@@ -332,7 +338,7 @@ static int examine(struct verifying *verifying,
 	struct still_examination examination = {
 	    .engine = engine,
 	    .set = &verifying->set,
-	    .ticker = &verifying->ticker,
+	    .ticker = verifying->ticker,
 	    .n_threads = verifying->options->task.n_threads,
 	    .tell = on_verdict,
 	    .arg = verifying,
@@ -344,7 +350,7 @@ static int examine(struct verifying *verifying,
 		return still_error_nomem(err);
 	examination.paths = paths;
 	still_ticker_phase(
-	    &verifying->ticker, STILL_PHASE_CHECKING, examination.n, bytes);
+	    verifying->ticker, STILL_PHASE_CHECKING, examination.n, bytes);
 	rc = still_examine(&examination, ret_sandbox, err);
 	free(paths);
 	return rc;
@@ -387,18 +393,18 @@ static int copy(const char *text, char **ret)
 	return text && !*ret ? STILL_ERR_NOMEM : 0;
 }
 
-/* What the set says of itself. */
+/* What the (last) set says of itself. */
 static int describe(const struct still_set *set, struct still_verified *ret)
 {
 	int rc = 0;
 
-	rc |= copy(set->path, &ret->path);
 	rc |= copy(set->session, &ret->session);
 	rc |= copy(set->kind, &ret->kind);
 	rc |= copy(set->engine, &ret->engine);
 	rc |= copy(set->source, &ret->source);
+	rc |= copy(set->base, &ret->base);
+	ret->base_number = set->base_number;
 	ret->frozen_at_ns = set->frozen_at_ns;
-	ret->files = set->n_files;
 	ret->databases = (uint32_t) set->n_databases;
 	return rc ? STILL_ERR_NOMEM : 0;
 }
@@ -409,8 +415,6 @@ static int look(struct verifying *verifying, const char *path,
 	uint64_t bytes = 0;
 	int rc = still_set_open(path, on_flaw, verifying, &verifying->set, err);
 
-	if (rc == 0 && describe(&verifying->set, ret) < 0)
-		rc = still_error_nomem(err);
 	if (rc == 0)
 		rc = still_set_compare(
 		    &verifying->set, on_flaw, verifying, &bytes, err);
@@ -423,36 +427,154 @@ static int look(struct verifying *verifying, const char *path,
 	return rc;
 }
 
-static void hand_over(struct verifying *verifying, struct still_verified *ret)
+/* ---- several sets -------------------------------------------------------- */
+
+/* A path in one of several sets, seen from the directory that they are in. */
+static int add_below(
+    struct flaws *to, const char *set, const struct still_flaw *flaw)
 {
+	char *path = flaw->path ? still_path_join(set, flaw->path)
+				: strdup(set);
+	struct still_buf text = STILL_BUF_INIT;
+	bool added = false;
+
+	/* Texts begin with the object, if they have one. */
+	if (flaw->text[0] == '`')
+		still_buf_printf(&text, "`%s/%s", set, flaw->text + 1);
+	else
+		still_buf_printf(&text, "`%s`: %s", set, flaw->text);
+	if (path && !text.failed)
+		added = add(to, path, flaw->code, text.data);
+	still_buf_release(&text);
+	free(path);
+	return added ? 0 : STILL_ERR_NOMEM;
+}
+
+/* Takes what was found; `name` is the set's, NULL where it is the only one. */
+static int merge(struct flaws *to, struct flaws *from, const char *name)
+{
+	int rc = 0;
+
+	if (!name) {
+		*to = *from;
+		*from = (struct flaws){0};
+		return 0;
+	}
+	for (size_t i = 0; rc == 0 && i < from->n; i++)
+		rc = add_below(to, name, &from->list[i]);
+	to->total += from->total - from->n;
+	release(from->list, from->n);
+	*from = (struct flaws){0};
+	return rc;
+}
+
+struct chained {
+	const char *dir; /* of all; borrowed */
+	struct flaws flaws;
+	struct flaws warnings;
+	struct still_chain sets; /* each released with this */
+};
+
+static int look_at(struct chained *chained, const char *path, bool alone,
+    struct verifying *verifying, struct still_verified *ret,
+    struct still_error *err)
+{
+	const char *name = alone ? NULL : path + strlen(chained->dir) + 1;
+	int rc = look(verifying, path, ret, err);
+
+	if (rc == 0 && verifying->nomem)
+		rc = still_error_nomem(err);
 	sort(&verifying->flaws);
 	sort(&verifying->warnings);
-	ret->bytes = verifying->bytes;
-	ret->databases_checked = verifying->n_sound;
-	ret->flaws = verifying->flaws.list;
-	ret->n_flaws = verifying->flaws.n;
-	ret->flaws_total = verifying->flaws.total;
-	ret->warnings = verifying->warnings.list;
-	ret->n_warnings = verifying->warnings.n;
+	if ((merge(&chained->flaws, &verifying->flaws, name) < 0 ||
+		merge(&chained->warnings, &verifying->warnings, name) < 0) &&
+	    rc == 0)
+		rc = still_error_nomem(err);
+	ret->bytes += verifying->bytes;
+	ret->databases_checked += verifying->n_sound;
+	ret->files += verifying->set.n_files;
+	return rc;
+}
+
+/* Is each what it says that it builds on? */
+static int check_chain(struct chained *chained, struct still_error *err)
+{
+	struct still_error own = STILL_ERROR_INIT;
+	int rc = 0;
+
+	if (chained->sets.n > 1 &&
+	    still_chain_check(&chained->sets, &own) < 0 &&
+	    !add(&chained->flaws, NULL, STILL_ERR_CORRUPT,
+		still_error_msg(&own)))
+		rc = still_error_nomem(err);
+	still_error_clear(&own);
+	return rc;
+}
+
+static int look_at_all(struct chained *chained, char **paths, size_t n,
+    const struct still_verify_options *options, struct still_ticker *ticker,
+    struct still_verified *ret, struct still_error *err)
+{
+	int rc = 0;
+
+	chained->sets.sets = calloc(n, sizeof(chained->sets.sets[0]));
+	if (!chained->sets.sets)
+		return still_error_nomem(err);
+	while (rc == 0 && chained->sets.n < n) {
+		struct verifying verifying = {
+		    .options = options, .ticker = ticker, .set = {.dirfd = -1}};
+
+		pthread_mutex_init(&verifying.lock, NULL);
+		rc = look_at(chained, paths[chained->sets.n], n == 1,
+		    &verifying, ret, err);
+		pthread_mutex_destroy(&verifying.lock);
+		chained->sets.sets[chained->sets.n++] = verifying.set;
+	}
+	if (rc == 0)
+		rc = check_chain(chained, err);
+	if (rc == 0 && describe(&chained->sets.sets[n - 1], ret) < 0)
+		rc = still_error_nomem(err);
+	ret->sets = (uint32_t) n;
+	return rc == 0 &&
+		copy(n == 1 ? chained->sets.sets[0].path : chained->dir,
+		    &ret->path) < 0
+	    ? still_error_nomem(err)
+	    : rc;
+}
+
+static void hand_over(struct chained *chained, struct still_verified *ret)
+{
+	sort(&chained->flaws);
+	sort(&chained->warnings);
+	ret->flaws = chained->flaws.list;
+	ret->n_flaws = chained->flaws.n;
+	ret->flaws_total = chained->flaws.total;
+	ret->warnings = chained->warnings.list;
+	ret->n_warnings = chained->warnings.n;
 }
 
 int still_verify_set(const char *path,
     const struct still_verify_options *options, struct still_verified *ret,
     struct still_error *err)
 {
-	struct verifying verifying = {.options = options, .set = {.dirfd = -1}};
+	char *resolved = realpath(path, NULL);
+	struct chained chained = {.dir = resolved ? resolved : path};
+	struct still_ticker ticker;
+	char **paths = NULL;
+	size_t n = 0;
 	int rc;
 
 	memset(ret, 0, sizeof(*ret));
-	pthread_mutex_init(&verifying.lock, NULL);
-	still_ticker_begin(&verifying.ticker, &options->task);
-	rc = look(&verifying, path, ret, err);
-	still_ticker_end(&verifying.ticker);
-	if (rc == 0 && verifying.nomem)
-		rc = still_error_nomem(err);
-	hand_over(&verifying, ret);
-	still_set_release(&verifying.set);
-	pthread_mutex_destroy(&verifying.lock);
+	still_ticker_begin(&ticker, &options->task);
+	rc = still_chain_find(chained.dir, 0, &paths, &n, err);
+	if (rc == 0)
+		rc = look_at_all(
+		    &chained, paths, n, options, &ticker, ret, err);
+	still_ticker_end(&ticker);
+	hand_over(&chained, ret);
+	still_chain_release(&chained.sets);
+	still_chain_free_paths(paths, n);
+	free(resolved);
 	return rc;
 }
 
@@ -463,6 +585,7 @@ void still_verified_release(struct still_verified *verified)
 	free(verified->kind);
 	free(verified->engine);
 	free(verified->source);
+	free(verified->base);
 	release(verified->flaws, verified->n_flaws);
 	release(verified->warnings, verified->n_warnings);
 	memset(verified, 0, sizeof(*verified));

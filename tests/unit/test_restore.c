@@ -81,12 +81,13 @@ static void describe(struct still_buf *json, const char *base)
 	uint64_t bytes = LARGE_BYTES + 2 + 3 + 4 + 5;
 
 	still_buf_printf(json,
-	    "{\"format\": 1, \"session\": \"the-session\", \"kind\": \"full\", "
+	    "{\"format\": 1, \"session\": \"the-session\", \"kind\": \"%s\", "
 	    "\"base\": %s, \"engine\": \"sqlite\", \"source\": \"/src\", "
 	    "\"frozen_at\": \"2026-11-21T02:13:14.262220310Z\", "
 	    "\"checksums\": \"verify/XXH128SUMS\", \"data_files\": %d, "
 	    "\"data_bytes\": %llu, \"databases\": [",
-	    base, N_FILES, (unsigned long long) bytes);
+	    strcmp(base, "null") == 0 ? "full" : "incremental", base, N_FILES,
+	    (unsigned long long) bytes);
 	for (size_t i = 0; i < N_FILES; i++) {
 		char path[64];
 
@@ -576,9 +577,13 @@ static void sets_that_cannot_be_restored(void **state)
 	assert_true(asprintf(&command, "rm -rf '%s/set'", f->dir) > 0);
 	assert_int_equal(system(command), 0);
 	free(command);
-	make_set(f, "{\"session\": \"x\"}");
-	refused(f, STILL_ERR_UNSUPPORTED, NULL, f->dest,
-	    "`@/set`: builds on another set, and cannot be restored alone");
+	make_set(f,
+	    "{\"session\": \"x\", \"number\": 6, \"xxh128\": "
+	    "\"00112233445566778899aabbccddeeff\"}, \"number\": 7, "
+	    "\"chain\": {\"full\": \"x\", \"link\": 1}");
+	refused(f, STILL_ERR_BASE, NULL, f->dest,
+	    "`@/set`: builds on session x, number 6, the full set of its "
+	    "chain, which is missing");
 	assert_int_equal(unlink(in_set(f, "backup.json")), 0);
 	assert_int_equal(unlink(in_set(f, "verify/XXH128SUMS")), 0);
 	refused(f, STILL_ERR_NOTFOUND, NULL, f->dest,

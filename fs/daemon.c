@@ -123,7 +123,7 @@ static void tick(struct daemon *daemon)
 	if (fs_gate_busy(&state->seal_gate))
 		fs_state_touch(state);
 	if (fs_state_is_expired(state) && !fs_jobs_busy(&state->jobs))
-		fs_jobs_start(&state->jobs, FS_JOB_EXPIRE, NULL, &job, NULL);
+		fs_jobs_start(&state->jobs, FS_JOB_EXPIRE, 0, NULL, &job, NULL);
 }
 
 static void drain(int event_fd)
@@ -149,6 +149,7 @@ static enum ending watch_once(struct daemon *daemon, int mounts_fd)
 	if (fds[1].revents & POLLIN) {
 		drain(daemon->state.wake_fd);
 		fs_gate_reap(&daemon->state.begin_gate);
+		fs_gate_reap(&daemon->state.link_gate);
 		fs_gate_reap(&daemon->state.seal_gate);
 	}
 	if (fds[2].revents & POLLIN)
@@ -303,13 +304,17 @@ static int attach(struct daemon *daemon, struct still_error *err)
 	    .pin_ms = options->pin_ms,
 	    .wal_max_bytes = options->wal_max_bytes,
 	    .assist = options->assist,
+	    .incremental = options->incremental,
 	};
 	struct fs_state *state = &daemon->state;
 	int rc;
 
 	fs_gate_init(&state->begin_gate, state, fs_state_begin, fs_ops_repeat);
+	fs_gate_init(
+	    &state->link_gate, state, fs_state_begin_link, fs_ops_repeat);
 	fs_gate_init(&state->seal_gate, state, fs_state_seal, fs_ops_repeat);
 	state->direct_io = options->direct_io;
+	state->incremental = options->incremental;
 	state->lease_ns = options->lease_s * STILL_NS_PER_S;
 	state->stall_ns = options->stall_s * STILL_NS_PER_S;
 	state->events = still_events_new(fs_log_event, NULL);
@@ -350,6 +355,7 @@ static void end(struct daemon *daemon)
 
 	fs_state_cancel(state);
 	fs_gate_stop(&state->begin_gate);
+	fs_gate_stop(&state->link_gate);
 	fs_gate_stop(&state->seal_gate);
 	fs_jobs_stop(&state->jobs);
 	fs_state_end(state, forced ? STILL_END_FORCED : STILL_END_DONE);

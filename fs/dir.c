@@ -41,15 +41,25 @@ static struct fuse_entry_param dot(uint64_t ino)
 	    .attr = {.st_mode = S_IFDIR, .st_ino = (ino_t) ino}};
 }
 
+/* The i-th name in the root; NULL: there are no more. */
+static const char *root_name(const struct fs_state *state, off_t i)
+{
+	static const char *const first[] = {".", "..", FS_BACKUP, FS_LINKS};
+	off_t n = state->incremental ? 4 : 3;
+
+	if (i < n)
+		return first[i];
+	return i - n < FS_LIVE_COUNT ? fs_live_name((enum fs_live)(i - n))
+				     : NULL;
+}
+
 /* Offsets: 0 ".", 1 "..", 2 + i child i; each entry carries the next one's. */
 static void list_root(
     struct fs_state *state, struct listing *listing, off_t off)
 {
-	for (; off < 3 + FS_LIVE_COUNT; off++) {
-		const char *name = off == 0 ? "."
-		    : off == 1              ? ".."
-		    : off == 2              ? FS_BACKUP
-			       : fs_live_name((enum fs_live)(off - 3));
+	const char *name;
+
+	for (; (name = root_name(state, off)); off++) {
 		struct fuse_entry_param param = dot(FS_NODE_ROOT);
 
 		if (off >= 2)
@@ -70,11 +80,43 @@ static uint32_t listed_child(const struct still_entry *dir, uint32_t i)
 	return i + 1 < dir->n_children ? child + 1 : dir->listed_last;
 }
 
+/* What the session's topmost directory is in. */
+static uint64_t top_ino(struct fs_state *state, const struct fs_view *view)
+{
+	struct stat st;
+
+	if (view->shown->kind != STILL_INCREMENTAL)
+		return FS_NODE_ROOT;
+	fs_stat_links(&state->info, 0, &st);
+	return st.st_ino;
+}
+
+static void list_links(struct fs_state *state, struct listing *listing,
+    const struct fs_view *view, off_t off)
+{
+	char link[FS_LINK_NAME_BYTES];
+
+	fs_link_name(view->shown->number, link);
+	for (; off < 3; off++) {
+		struct fuse_entry_param param = dot(
+		    off ? FS_NODE_ROOT : top_ino(state, view));
+
+		if (off == 2)
+			fs_view_param(state, view, 0, &param);
+		if (!list_add(listing,
+			off == 0       ? "."
+			    : off == 1 ? ".."
+				       : link,
+			&param, off + 1))
+			return;
+	}
+}
+
 static void list_entry(struct fs_state *state, struct listing *listing,
     const struct fs_view *view, off_t off)
 {
 	const struct still_entry *dir = fs_view_entry(view);
-	uint64_t up = view->index == 0 ? FS_NODE_ROOT
+	uint64_t up = view->index == 0 ? top_ino(state, view)
 				       : view->entries[dir->parent].ino;
 
 	for (; off < 2 + (off_t) dir->n_children; off++) {
@@ -105,7 +147,9 @@ static void reply_list(
 	}
 	if (off < 0)
 		off = 0;
-	if (view)
+	if (view && view->links)
+		list_links(state, listing, view, off);
+	else if (view)
 		list_entry(state, listing, view, off);
 	else
 		list_root(state, listing, off);
@@ -127,7 +171,7 @@ void fs_dir_list(
 	}
 	rc = fs_view_open(state, node, &view);
 	if (rc == FS_NOT_BEGUN && fs_state_is_fresh(state)) {
-		fs_gate_park(&state->begin_gate,
+		fs_gate_park(fs_node_gate(state, node),
 		    &(struct fs_call){
 			.op = plus ? FS_CALL_READDIRPLUS : FS_CALL_READDIR,
 			.req = req,
@@ -163,21 +207,36 @@ void fs_dir_readdirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 	fs_dir_list(req, node, size, off, true);
 }
 
+/* As a session of another mount would be told of in the log. */
+static void tell_busy(struct fs_state *state, bool links)
+{
+	char id[STILL_SESSION_ID_BYTES];
+
+	fs_state_name(state, id);
+	still_events_add(state->events, STILL_LEVEL_WARNING, "directory-busy",
+	    "directory", links ? FS_LINKS : FS_BACKUP, "session", id, "error",
+	    links ? "a session in `backup/` is open"
+		  : "a session in `incremental/` is open",
+	    "hint", "Commit it, abort it, or wait until it ends.", NULL);
+}
+
 /*
  * On a fresh mount, opening backup/ is not looking into it. Afterwards it is what
  * begins a session: whoever opens it wants what is in it now, and no more what
- * was in it before.
+ * was in it before. To open incremental/ is that always: who cannot have it is
+ * told so before he reads.
  */
 void fs_dir_open_entry(fuse_req_t req, fuse_ino_t node)
 {
 	struct fs_state *state = fs_state_of(req);
 	struct fuse_file_info fi = {0};
 	pid_t pid = fuse_req_ctx(req)->pid;
+	bool links = fs_node_index(node) == FS_INDEX_LINKS;
 	struct fs_view view;
 	int rc = fs_view_open(state, node, &view);
 
-	if (rc == FS_NOT_BEGUN && !fs_state_is_fresh(state)) {
-		fs_gate_park(&state->begin_gate,
+	if (rc == FS_NOT_BEGUN && (links || !fs_state_is_fresh(state))) {
+		fs_gate_park(fs_node_gate(state, node),
 		    &(struct fs_call){
 			.op = FS_CALL_OPENDIR, .req = req, .node = node});
 		return;
@@ -185,7 +244,9 @@ void fs_dir_open_entry(fuse_req_t req, fuse_ino_t node)
 	if (rc == 0) {
 		fs_readers_join(&state->readers, pid, view.shown->epoch);
 		fs_view_close(state, &view);
-	} else if (rc == ESTALE && fs_node_index(node) == 0) {
+	} else if (rc == EBUSY) {
+		tell_busy(state, links);
+	} else if (rc == ESTALE && fs_node_is_top(node)) {
 		/* By ESTALE the kernel takes the path again from its begin,
 		 * and this time it leads to the present. */
 		fs_readers_forget(&state->readers, pid, fs_state_epoch(state));

@@ -41,6 +41,8 @@ static void tell_session(
 	set_text(control->session, sizeof(control->session), status->id);
 	control->state = (int32_t) status->state;
 	control->outcome = (int32_t) status->outcome;
+	control->kind = (int32_t) status->kind;
+	control->number = status->number;
 	still_outcome_text(status, control->outcome_text);
 	control->bytes = status->bytes;
 	control->bytes_served = status->bytes_served;
@@ -69,6 +71,7 @@ static void tell_present(struct fs_state *state, struct still_control *control)
 		control->outcome = (int32_t) state->last_served_outcome;
 		set_text(control->outcome_text, sizeof(control->outcome_text),
 		    state->last_served_text);
+		control->number = 0;
 	}
 	pthread_mutex_unlock(&state->lock);
 	still_session_status_clear(&status);
@@ -76,17 +79,33 @@ static void tell_present(struct fs_state *state, struct still_control *control)
 }
 
 /* The session of a job that is done, as far as it is still here. */
+static void tell_truncation(
+    const struct still_truncation *truncation, struct still_control *to)
+{
+	to->n_truncated = truncation->sessions;
+	to->truncated_bytes = truncation->bytes;
+	set_text(to->truncated_range, sizeof(to->truncated_range),
+	    truncation->range);
+	to->truncate_code = truncation->error.code;
+	set_text(to->truncate_message, sizeof(to->truncate_message),
+	    truncation->error.msg);
+	set_text(to->truncate_hint, sizeof(to->truncate_hint),
+	    truncation->error.hint);
+}
+
 static void tell_job(
     struct fs_state *state, const struct fs_job *job, struct still_control *to)
 {
 	to->job_state = (int32_t) job->state;
 	if (job->state == STILL_JOB_DONE) {
 		tell_error(to, job->code, &job->err);
+		tell_truncation(&job->truncation, to);
 		if (strcmp(to->session, job->session) != 0) {
 			set_text(
 			    to->session, sizeof(to->session), job->session);
 			to->outcome = STILL_NO_OUTCOME;
 			to->state = STILL_ENDED;
+			to->number = 0;
 			set_text(
 			    to->outcome_text, sizeof(to->outcome_text), "");
 		}
@@ -106,7 +125,7 @@ static void query(struct fs_state *state, struct still_control *control)
 		return;
 	}
 	tell_job(state, &job, control);
-	still_error_clear(&job.err);
+	fs_job_release(&job);
 }
 
 /* ---- what is to be done -------------------------------------------------- */
@@ -121,7 +140,8 @@ static void start(struct fs_state *state, enum fs_job_kind kind,
 	/* It stands where the answer will. */
 	memcpy(wanted, control->session, sizeof(wanted));
 	control->session[0] = '\0';
-	rc = fs_jobs_start(&state->jobs, kind, wanted, &control->job, &err);
+	rc = fs_jobs_start(
+	    &state->jobs, kind, control->flags, wanted, &control->job, &err);
 	tell_present(state, control);
 	tell_error(control, rc, &err);
 	control->job_state = rc == 0 ? STILL_JOB_RUNNING : STILL_JOB_NONE;
@@ -132,15 +152,13 @@ static void start(struct fs_state *state, enum fs_job_kind kind,
 static int carry_out(
     struct fs_state *state, unsigned cmd, struct still_control *control)
 {
-	bool copy = control->flags & STILL_CONTROL_COPY;
-
 	/* Only these two are about a session that is there. */
 	if (cmd != STILL_CONTROL_COMMIT && cmd != STILL_CONTROL_ABORT)
 		control->session[0] = '\0';
 	if (cmd == STILL_CONTROL_QUERY)
 		query(state, control);
 	else if (cmd == STILL_CONTROL_BEGIN)
-		start(state, copy ? FS_JOB_BEGIN_COPY : FS_JOB_BEGIN, control);
+		start(state, FS_JOB_BEGIN, control);
 	else if (cmd == STILL_CONTROL_COMMIT)
 		start(state, FS_JOB_COMMIT, control);
 	else if (cmd == STILL_CONTROL_ABORT)
@@ -152,6 +170,16 @@ static int carry_out(
 	set_text(control->state_dir, sizeof(control->state_dir),
 	    still_catalog_dir(state->catalog));
 	return 0;
+}
+
+/* Whoever asks for what we do not know must not think that he got it. */
+static bool are_flags_of(unsigned cmd, uint32_t flags)
+{
+	uint32_t known = cmd == STILL_CONTROL_BEGIN ? STILL_CONTROL_OF_BEGIN
+	    : cmd == STILL_CONTROL_COMMIT           ? STILL_CONTROL_OF_COMMIT
+						    : 0;
+
+	return !(flags & ~known) && flags != STILL_CONTROL_OF_BEGIN;
 }
 
 void fs_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *arg,
@@ -174,7 +202,7 @@ void fs_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *arg,
 		sys_errno = EPERM;
 	else if (in->version != STILL_CONTROL_VERSION)
 		sys_errno = EPROTO;
-	else if (in->flags & ~(unsigned) STILL_CONTROL_COPY)
+	else if (!are_flags_of(cmd, in->flags))
 		sys_errno = EINVAL;
 	else {
 		/* What comes from outside need not end. */

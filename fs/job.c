@@ -20,19 +20,35 @@ static struct fs_job *place_of(struct fs_jobs *jobs, uint64_t number)
 	return &jobs->jobs[number % FS_JOBS_KEPT];
 }
 
-/* `session`: the one that was there when the job was asked for. */
-static int work(struct fs_state *state, enum fs_job_kind kind,
-    const char *session, struct still_error *err)
+static int commit(
+    struct fs_state *state, struct fs_job *job, struct still_error *err)
 {
-	switch (kind) {
+	struct still_commit_options options = {
+	    .truncate = job->flags & STILL_CONTROL_TRUNCATE,
+	    .dry_run = job->flags & STILL_CONTROL_DRY_RUN,
+	    .elsewhere = job->flags & STILL_CONTROL_ELSEWHERE,
+	    .force = job->flags & STILL_CONTROL_FORCE,
+	};
+
+	return fs_state_commit(
+	    state, job->session, &options, &job->truncation, err);
+}
+
+/* job->session: the one that was there when the job was asked for. */
+static int work(
+    struct fs_state *state, struct fs_job *job, struct still_error *err)
+{
+	switch (job->kind) {
 	case FS_JOB_BEGIN:
-		return fs_state_begin_kind(state, STILL_FULL, err);
-	case FS_JOB_BEGIN_COPY:
-		return fs_state_begin_kind(state, STILL_COPY, err);
+		return fs_state_begin_kind(state,
+		    job->flags & STILL_CONTROL_INCREMENTAL ? STILL_INCREMENTAL
+			: job->flags & STILL_CONTROL_COPY  ? STILL_COPY
+							   : STILL_FULL,
+		    err);
 	case FS_JOB_COMMIT:
-		return fs_state_commit(state, session, err);
+		return commit(state, job, err);
 	case FS_JOB_ABORT:
-		return fs_state_abort(state, session, err);
+		return fs_state_abort(state, job->session, err);
 	case FS_JOB_EXPIRE:
 		return fs_state_expire(state, err);
 	}
@@ -47,20 +63,20 @@ static void *run(void *arg)
 	while (jobs->running) {
 		struct fs_job *job = place_of(jobs, jobs->running);
 		struct still_error err = STILL_ERROR_INIT;
-		char session[STILL_SESSION_ID_BYTES];
-		enum fs_job_kind kind = job->kind;
+		struct fs_job own = {.kind = job->kind, .flags = job->flags};
 		int code;
 
-		memcpy(session, job->session, sizeof(session));
+		memcpy(own.session, job->session, sizeof(own.session));
 		pthread_mutex_unlock(&jobs->lock);
-		code = work(jobs->state, kind, session, &err);
-		if (kind == FS_JOB_BEGIN || kind == FS_JOB_BEGIN_COPY)
-			fs_state_name(jobs->state, session);
+		code = work(jobs->state, &own, &err);
+		if (own.kind == FS_JOB_BEGIN)
+			fs_state_name(jobs->state, own.session);
 		pthread_mutex_lock(&jobs->lock);
 		job->state = STILL_JOB_DONE;
 		job->code = code;
 		still_error_copy(&job->err, &err);
-		memcpy(job->session, session, sizeof(session));
+		job->truncation = own.truncation;
+		memcpy(job->session, own.session, sizeof(own.session));
 		still_error_clear(&err);
 		jobs->running = jobs->waiting;
 		jobs->waiting = 0;
@@ -71,15 +87,16 @@ static void *run(void *arg)
 }
 
 /* Under the lock. */
-static uint64_t add(
-    struct fs_jobs *jobs, enum fs_job_kind kind, const char *session)
+static uint64_t add(struct fs_jobs *jobs, enum fs_job_kind kind, uint32_t flags,
+    const char *session)
 {
 	struct fs_job *job = place_of(jobs, ++jobs->last);
 
-	still_error_clear(&job->err);
+	fs_job_release(job);
 	*job = (struct fs_job){
 	    .number = jobs->last,
 	    .kind = kind,
+	    .flags = flags,
 	    .state = STILL_JOB_RUNNING,
 	};
 	memcpy(job->session, session, sizeof(job->session));
@@ -88,7 +105,8 @@ static uint64_t add(
 
 /* Under the lock. */
 static int start_thread(struct fs_jobs *jobs, enum fs_job_kind kind,
-    const char *session, uint64_t *ret_number, struct still_error *err)
+    uint32_t flags, const char *session, uint64_t *ret_number,
+    struct still_error *err)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -100,17 +118,17 @@ static int start_thread(struct fs_jobs *jobs, enum fs_job_kind kind,
 	pthread_attr_destroy(&attr);
 	if (rc != 0)
 		return still_error_sys(err, rc, NULL, "starting a thread");
-	jobs->running = *ret_number = add(jobs, kind, session);
+	jobs->running = *ret_number = add(jobs, kind, flags, session);
 	return 0;
 }
 
 /* Under the lock. */
 static bool is_same(struct fs_jobs *jobs, uint64_t number,
-    enum fs_job_kind kind, const char *session)
+    enum fs_job_kind kind, uint32_t flags, const char *session)
 {
 	const struct fs_job *job = place_of(jobs, number);
 
-	return number && job->kind == kind &&
+	return number && job->kind == kind && job->flags == flags &&
 	    (kind == FS_JOB_COMMIT || kind == FS_JOB_ABORT) &&
 	    strcmp(job->session, session) == 0;
 }
@@ -118,16 +136,17 @@ static bool is_same(struct fs_jobs *jobs, uint64_t number,
 /* Under the lock: something is at work. An abort ends it; and an end that nobody
  * asked for is in nobody's way. */
 static int join_work(struct fs_jobs *jobs, enum fs_job_kind kind,
-    const char *session, uint64_t *ret_number, struct still_error *err)
+    uint32_t flags, const char *session, uint64_t *ret_number,
+    struct still_error *err)
 {
 	bool waits = kind == FS_JOB_ABORT ||
 	    place_of(jobs, jobs->running)->kind == FS_JOB_EXPIRE;
 
-	if (is_same(jobs, jobs->running, kind, session)) {
+	if (is_same(jobs, jobs->running, kind, flags, session)) {
 		*ret_number = jobs->running;
 		return 0;
 	}
-	if (is_same(jobs, jobs->waiting, kind, session)) {
+	if (is_same(jobs, jobs->waiting, kind, flags, session)) {
 		*ret_number = jobs->waiting;
 		return 0;
 	}
@@ -135,7 +154,7 @@ static int join_work(struct fs_jobs *jobs, enum fs_job_kind kind,
 		return still_error_set(err, STILL_ERR_BUSY, 0,
 		    "Wait for it, or abort the session.",
 		    "session: another request for it is being carried out");
-	*ret_number = jobs->waiting = add(jobs, kind, session);
+	*ret_number = jobs->waiting = add(jobs, kind, flags, session);
 	return 0;
 }
 
@@ -148,7 +167,7 @@ static int not_that(
 	    *present ? ", which is `" : "", present, *present ? "`" : "");
 }
 
-int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,
+int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind, uint32_t flags,
     const char *wanted, uint64_t *ret_number, struct still_error *err)
 {
 	char session[STILL_SESSION_ID_BYTES];
@@ -166,9 +185,9 @@ int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,
 		rc = still_error_set(
 		    err, STILL_ERR_CANCELLED, 0, NULL, "the daemon is ending");
 	else if (jobs->running)
-		rc = join_work(jobs, kind, session, ret_number, err);
+		rc = join_work(jobs, kind, flags, session, ret_number, err);
 	else
-		rc = start_thread(jobs, kind, session, ret_number, err);
+		rc = start_thread(jobs, kind, flags, session, ret_number, err);
 	pthread_mutex_unlock(&jobs->lock);
 	return rc;
 }
@@ -183,6 +202,12 @@ bool fs_jobs_busy(struct fs_jobs *jobs)
 	return busy;
 }
 
+void fs_job_release(struct fs_job *job)
+{
+	still_error_clear(&job->err);
+	still_truncation_clear(&job->truncation);
+}
+
 bool fs_jobs_look(struct fs_jobs *jobs, uint64_t number, struct fs_job *ret)
 {
 	const struct fs_job *job = place_of(jobs, number);
@@ -194,6 +219,9 @@ bool fs_jobs_look(struct fs_jobs *jobs, uint64_t number, struct fs_job *ret)
 		*ret = *job;
 		ret->err = (struct still_error) STILL_ERROR_INIT;
 		still_error_copy(&ret->err, &job->err);
+		ret->truncation.error = (struct still_error) STILL_ERROR_INIT;
+		still_error_copy(
+		    &ret->truncation.error, &job->truncation.error);
 	}
 	pthread_mutex_unlock(&jobs->lock);
 	return known;
@@ -218,7 +246,7 @@ void fs_jobs_stop(struct fs_jobs *jobs)
 void fs_jobs_release(struct fs_jobs *jobs)
 {
 	for (size_t i = 0; i < FS_JOBS_KEPT; i++)
-		still_error_clear(&jobs->jobs[i].err);
+		fs_job_release(&jobs->jobs[i]);
 	pthread_mutex_destroy(&jobs->lock);
 	pthread_cond_destroy(&jobs->idle);
 }

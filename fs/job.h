@@ -26,7 +26,6 @@ struct fs_state;
 
 enum fs_job_kind {
 	FS_JOB_BEGIN,
-	FS_JOB_BEGIN_COPY,
 	FS_JOB_COMMIT,
 	FS_JOB_ABORT,
 	FS_JOB_EXPIRE
@@ -35,9 +34,11 @@ enum fs_job_kind {
 struct fs_job {
 	uint64_t number; /* 0: none */
 	enum fs_job_kind kind;
+	uint32_t flags; /* enum still_control_flag */
 	enum still_job_state state;
 	int code; /* once it is done */
 	struct still_error err;
+	struct still_truncation truncation;   /* of a commit */
 	char session[STILL_SESSION_ID_BYTES]; /* that it was about */
 };
 
@@ -58,19 +59,21 @@ void fs_jobs_init(struct fs_jobs *jobs, struct fs_state *state);
 
 /*
  * Start one, for the session `wanted`; NULL or "" for whichever is there. A
- * commit and an abort are the same job as one for the same session that is at
- * work or waits. PROTO: another session is there. BUSY: another job is at work.
+ * commit and an abort are the same job as one for the same session, with the same
+ * flags, that is at work or waits. PROTO: another session is there. BUSY: another job is at work.
  * CANCELLED: the daemon is ending. `*ret_number` is for fs_jobs_look().
  */
-int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind,
+int fs_jobs_start(struct fs_jobs *jobs, enum fs_job_kind kind, uint32_t flags,
     const char *wanted, uint64_t *ret_number, struct still_error *err);
 
 /* Is one at work? */
 bool fs_jobs_busy(struct fs_jobs *jobs);
 
-/* What is known of a job; false when it is not, or not any more. `ret` owns its
- * error. */
+/* What is known of a job; false when it is not, or not any more. `ret` is
+ * released with fs_job_release(). */
 bool fs_jobs_look(struct fs_jobs *jobs, uint64_t number, struct fs_job *ret);
+
+void fs_job_release(struct fs_job *job);
 
 /* Nothing is started any more; what is at work goes on, and what waits. */
 void fs_jobs_close(struct fs_jobs *jobs);

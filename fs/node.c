@@ -24,16 +24,34 @@ static int64_t mount_time_s(const struct fs_state *state)
 static int not_serving(struct fs_state *state, fuse_ino_t node)
 {
 	if (fs_node_epoch(node) == fs_state_epoch(state) &&
-	    fs_node_index(node) == 0)
+	    fs_node_is_top(node))
 		return FS_NOT_BEGUN;
 	return ESTALE;
+}
+
+/* Which entry is `node`, of a session that is shown? 0 or an errno. */
+static int find_entry(fuse_ino_t node, uint32_t n, struct fs_view *view)
+{
+	bool incremental = view->shown->kind == STILL_INCREMENTAL;
+	uint32_t index = fs_node_index(node);
+
+	if (fs_node_epoch(node) != view->shown->epoch)
+		return ESTALE;
+	if (fs_node_is_top(node) && incremental != (index == FS_INDEX_LINKS))
+		return EBUSY;
+	view->links = index == FS_INDEX_LINKS;
+	if (incremental && (view->links || index == FS_INDEX_LINK))
+		index = 0;
+	view->index = index;
+	return index < n ? 0 : ESTALE;
 }
 
 /* Without a claim to the lease. */
 static int look(struct fs_state *state, fuse_ino_t node, struct fs_view *ret)
 {
-	struct fs_view view = {.index = fs_node_index(node)};
+	struct fs_view view = {0};
 	uint32_t n;
+	int rc;
 
 	if (!fs_node_is_entry(node))
 		return ENOENT;
@@ -41,12 +59,12 @@ static int look(struct fs_state *state, fuse_ino_t node, struct fs_view *ret)
 	if (!view.shown)
 		return not_serving(state, node);
 	view.entries = still_session_entries(view.shown->session, &n);
-	if (fs_node_epoch(node) != view.shown->epoch || view.index >= n) {
+	rc = find_entry(node, n, &view);
+	if (rc != 0)
 		fs_state_put(state, view.shown);
-		return ESTALE;
-	}
-	*ret = view;
-	return 0;
+	else
+		*ret = view;
+	return rc;
 }
 
 int fs_view_open(struct fs_state *state, fuse_ino_t node, struct fs_view *ret)
@@ -64,16 +82,34 @@ void fs_view_close(struct fs_state *state, struct fs_view *view)
 	view->shown = NULL;
 }
 
+fuse_ino_t fs_view_node(const struct fs_view *view, uint32_t index)
+{
+	if (index == 0 && view->shown->kind == STILL_INCREMENTAL)
+		index = FS_INDEX_LINK;
+	return fs_node_of(view->shown->epoch, index);
+}
+
+struct fs_gate *fs_node_gate(struct fs_state *state, fuse_ino_t node)
+{
+	return fs_node_index(node) == FS_INDEX_LINKS ? &state->link_gate
+						     : &state->begin_gate;
+}
+
 /* ---- attributes ---------------------------------------------------------- */
 
-/* backup/ itself can be looked at at any time, also by who still has that of a
- * former session: only what is in it is gone. */
-static int stat_backup(
-    struct fs_state *state, fuse_ino_t node, struct stat *ret)
+/* backup/ and incremental/ themselves can be looked at at any time, also by who
+ * still has that of a former session: only what is in it is gone. */
+static int stat_top(struct fs_state *state, fuse_ino_t node, struct stat *ret)
 {
-	if (!fs_node_is_entry(node) || fs_node_index(node) != 0)
+	int64_t time_s;
+
+	if (!fs_node_is_entry(node) || !fs_node_is_top(node))
 		return fs_node_is_entry(node) ? ESTALE : ENOENT;
-	fs_stat_backup(&state->info, fs_state_backup_time(state), ret);
+	time_s = fs_state_backup_time(state);
+	if (fs_node_index(node) == FS_INDEX_LINKS)
+		fs_stat_links(&state->info, time_s, ret);
+	else
+		fs_stat_backup(&state->info, time_s, ret);
 	return 0;
 }
 
@@ -84,7 +120,8 @@ int fs_node_stat(struct fs_state *state, fuse_ino_t node, struct stat *ret,
 
 	*ret_timeout_s = 0;
 	if (node == FS_NODE_ROOT) {
-		fs_stat_root(&state->info, mount_time_s(state), ret);
+		fs_stat_root(
+		    &state->info, mount_time_s(state), state->incremental, ret);
 		return 0;
 	}
 	if (fs_node_is_live(node)) {
@@ -94,8 +131,9 @@ int fs_node_stat(struct fs_state *state, fuse_ino_t node, struct stat *ret,
 		return 0;
 	}
 	/* Who only asks for attributes, as df and monitors do, is no reader. */
-	if (look(state, node, &view) != 0)
-		return stat_backup(state, node, ret);
+	if (fs_node_index(node) == FS_INDEX_LINKS ||
+	    look(state, node, &view) != 0)
+		return stat_top(state, node, ret);
 	fs_stat_entry(fs_view_entry(&view), state->direct_io, ret);
 	*ret_timeout_s = FS_TIMEOUT_SESSION;
 	fs_view_close(state, &view);
@@ -106,7 +144,7 @@ void fs_view_param(const struct fs_state *state, const struct fs_view *view,
     uint32_t index, struct fuse_entry_param *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	ret->ino = fs_node_of(view->shown->epoch, index);
+	ret->ino = fs_view_node(view, index);
 	ret->attr_timeout = ret->entry_timeout = FS_TIMEOUT_SESSION;
 	fs_stat_entry(&view->entries[index], state->direct_io, &ret->attr);
 }
@@ -123,7 +161,9 @@ int fs_node_param(
 fuse_ino_t fs_node_in_root(struct fs_state *state, const char *name)
 {
 	if (strcmp(name, FS_BACKUP) == 0)
-		return fs_node_of(fs_state_epoch(state), 0);
+		return fs_node_of(fs_state_epoch(state), FS_INDEX_BACKUP);
+	if (state->incremental && strcmp(name, FS_LINKS) == 0)
+		return fs_node_of(fs_state_epoch(state), FS_INDEX_LINKS);
 	for (int live = 0; live < FS_LIVE_COUNT; live++)
 		if (strcmp(name, fs_live_name((enum fs_live) live)) == 0)
 			return FS_NODE_LIVE_FIRST + (fuse_ino_t) live;

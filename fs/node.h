@@ -22,18 +22,24 @@ struct fs_view {
 	struct fs_shown *shown; /* to be given back */
 	const struct still_entry *entries;
 	uint32_t index;
+	bool links; /* not that entry, which is 0, but incremental/, where it
+		       is */
 };
 
-/* No errno: backup/ must be begun first. */
+/* No errno: backup/ or incremental/ must be begun first. */
 #define FS_NOT_BEGUN (-1)
 
 /*
  * The entry behind `node`. 0, FS_NOT_BEGUN, or an errno: ESTALE for what belongs
- * to a session that is over, ENOENT for what is no entry. With 0 the caller ends
+ * to a session that is over, ENOENT for what is no entry, EBUSY for the one of
+ * backup/ and incremental/ that the session is not in. With 0 the caller ends
  * the view with fs_view_close(), and his request counts for the lease.
  */
 int fs_view_open(struct fs_state *state, fuse_ino_t node, struct fs_view *ret);
 void fs_view_close(struct fs_state *state, struct fs_view *view);
+
+/* The node of an entry in view. */
+fuse_ino_t fs_view_node(const struct fs_view *view, uint32_t index);
 
 static inline const struct still_entry *fs_view_entry(
     const struct fs_view *view)
@@ -44,6 +50,9 @@ static inline const struct still_entry *fs_view_entry(
 /* Attributes, and for how long they stay true. 0 or an errno. */
 int fs_node_stat(struct fs_state *state, fuse_ino_t node, struct stat *ret,
     double *ret_timeout_s);
+
+/* The gate for who waits for what `node` is in. */
+struct fs_gate *fs_node_gate(struct fs_state *state, fuse_ino_t node);
 
 /* The same of an entry that is in view. */
 void fs_view_param(const struct fs_state *state, const struct fs_view *view,

@@ -4,6 +4,7 @@
 #include "fs/ops.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 #include "fs/ioctl.h"
@@ -53,8 +54,8 @@ static void reply_absent(fuse_req_t req)
 
 /*
  * Who took part in a session that is over, and goes on by path, is led back to
- * where it was: below that, everything is stale. Only opening backup/ itself
- * lets it in again (fs_dir_open).
+ * where it was: below that, everything is stale. Only opening backup/ itself, or
+ * incremental/, lets it in again (fs_dir_open).
  */
 static void lookup_in_root(fuse_req_t req, const char *name)
 {
@@ -69,8 +70,24 @@ static void lookup_in_root(fuse_req_t req, const char *name)
 	epoch = fs_node_epoch(node);
 	if (fs_node_is_entry(node) &&
 	    fs_readers_is_late(&state->readers, fuse_req_ctx(req)->pid, epoch))
-		node = fs_node_of(epoch - 1, 0);
+		node = fs_node_of(epoch - 1, fs_node_index(node));
 	reply_node(req, node);
+}
+
+/* In incremental/ there is nothing but the session. */
+static bool find_child(
+    const struct fs_view *view, const char *name, uint32_t *ret)
+{
+	char link[FS_LINK_NAME_BYTES];
+
+	if (!view->links) {
+		*ret = still_session_find(
+		    view->shown->session, view->index, name);
+		return *ret != 0;
+	}
+	fs_link_name(view->shown->number, link);
+	*ret = 0;
+	return strcmp(name, link) == 0;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -87,7 +104,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	rc = fs_view_open(state, parent, &view);
 	if (rc == FS_NOT_BEGUN && fs_state_is_fresh(state)) {
-		fs_gate_park(&state->begin_gate,
+		fs_gate_park(fs_node_gate(state, parent),
 		    &(struct fs_call){.op = FS_CALL_LOOKUP,
 			.req = req,
 			.node = parent,
@@ -100,8 +117,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	fs_readers_join(
 	    &state->readers, fuse_req_ctx(req)->pid, view.shown->epoch);
-	child = still_session_find(view.shown->session, view.index, name);
-	if (child) {
+	if (find_child(&view, name, &child)) {
 		fs_view_param(state, &view, child, &param);
 		fuse_reply_entry(req, &param);
 	} else {

@@ -63,6 +63,8 @@ static const struct option table[] = {
 	"how files are captured that change (auto)"},
     {"freeze_ms", NUMBER, AT(freeze_ms), 1, FREEZE_MS_MAX, "N",
 	"give up a freeze that finds no moment in N ms (10000)"},
+    {"incremental", FLAG, AT(incremental), 0, 0, NULL,
+	"show incremental/, and keep what it needs"},
     {"lease", NUMBER, AT(lease_s), 1, QUIET_S_MAX, "SECONDS",
 	"end a session that has been quiet for so long (600)"},
     {"noexec", FLAG, AT(noexec), 0, 0, NULL,

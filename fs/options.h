@@ -41,6 +41,7 @@ struct fs_options {
 	uint32_t pin_ms;
 	uint64_t wal_max_bytes; /* 0: no limit */
 	bool assist;
+	bool incremental;
 	char *state; /* owned; NULL: the default place */
 	uint32_t lease_s;
 	uint32_t stall_s;

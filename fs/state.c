@@ -36,6 +36,8 @@ void fs_state_release(struct fs_state *state)
 	still_records_free(
 	    state->last_committed, state->last_committed != NULL);
 	still_records_free(state->last_good, state->last_good != NULL);
+	still_records_free(
+	    state->last_incremental, state->last_incremental != NULL);
 }
 
 /* ---- who looks at what --------------------------------------------------- */
@@ -142,6 +144,7 @@ static void fill_status(
 	mount->instance = &state->info;
 	mount->last_committed = state->last_committed;
 	mount->last_good = state->last_good;
+	mount->last_incremental = state->last_incremental;
 	mount->totals = state->totals;
 	/* What has ended is in the totals already. */
 	if (session && session->state != STILL_ENDED) {

@@ -9,7 +9,8 @@
  * last one until the next begins.
  *
  * BEGINNING. On a fresh mount the first look into backup/ or below it begins a
- * session. Afterwards only who opens backup/ itself, or asks for it by name:
+ * session; one in incremental/ is begun in the same way, and by opening that. As
+ * long as one serves, the other directory is busy. Afterwards only who opens backup/ itself, or asks for it by name:
  * otherwise a reader that goes on by path would find itself in another moment.
  *
  * LOCK ORDER: `turn` -> `lock` -> the session's own locks; gate.lock and `lock`
@@ -36,6 +37,8 @@ struct fs_text;
 struct fs_shown {
 	struct still_session *session; /* owned */
 	uint32_t epoch;
+	enum still_session_kind kind;
+	uint64_t number;  /* once it serves */
 	unsigned n_users; /* under the state's lock */
 	bool quiet_told;  /* with the turn */
 };
@@ -53,8 +56,10 @@ struct fs_state {
 	int64_t stall_ns;
 	int wake_fd; /* eventfd of the daemon's watch */
 	bool direct_io;
+	bool incremental; /* there is an incremental/ */
 
 	struct fs_gate begin_gate; /* requests that wait for the freeze */
+	struct fs_gate link_gate;  /* likewise, in incremental/ */
 	struct fs_gate seal_gate;  /* requests that wait for the seal */
 	struct fs_jobs jobs;       /* what clients asked for */
 	struct fs_readers readers;
@@ -78,6 +83,7 @@ struct fs_state {
 	/* As of the last look into the catalog; each has at most one. */
 	struct still_record *last_committed;
 	struct still_record *last_good;
+	struct still_record *last_incremental; /* committed */
 	/* The last session of this mount that served a byte. */
 	char last_served[STILL_SESSION_ID_BYTES];
 	enum still_outcome last_served_outcome;
@@ -113,6 +119,7 @@ void fs_state_cancel(struct fs_state *state);
 
 /* Jobs: blocking, each in a thread of its own; begin and seal are for gates. */
 int fs_state_begin(struct fs_state *state, struct still_error *err);
+int fs_state_begin_link(struct fs_state *state, struct still_error *err);
 int fs_state_seal(struct fs_state *state, struct still_error *err);
 
 /* As a client asks: BUSY when a session is there already. */
@@ -122,8 +129,9 @@ int fs_state_begin_kind(struct fs_state *state, enum still_session_kind kind,
  * Of the session `id`, that of fs_state_name() when it was asked for. PROTO:
  * there is none, or another one by now, which nobody has asked about.
  */
-int fs_state_commit(
-    struct fs_state *state, const char *id, struct still_error *err);
+int fs_state_commit(struct fs_state *state, const char *id,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err);
 int fs_state_abort(
     struct fs_state *state, const char *id, struct still_error *err);
 /* Make whatever is under way with it give up, for an abort. */

@@ -3,6 +3,8 @@
 
 #include "fs/tree.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -19,6 +21,11 @@ const char *fs_live_name(enum fs_live live)
 	};
 
 	return names[live];
+}
+
+void fs_link_name(uint64_t number, char ret[FS_LINK_NAME_BYTES])
+{
+	snprintf(ret, FS_LINK_NAME_BYTES, "%06" PRIu64, number);
 }
 
 /* As for entries, so that one rule makes all inode numbers of a mount. A
@@ -47,10 +54,10 @@ static void stat_dir(const struct still_instance_info *info, int64_t time_s,
 	set_times(ret, time_s);
 }
 
-void fs_stat_root(
-    const struct still_instance_info *info, int64_t time_s, struct stat *ret)
+void fs_stat_root(const struct still_instance_info *info, int64_t time_s,
+    bool links, struct stat *ret)
 {
-	stat_dir(info, time_s, 1, ret);
+	stat_dir(info, time_s, links ? 2 : 1, ret);
 	ret->st_ino = FS_NODE_ROOT;
 }
 
@@ -60,6 +67,14 @@ void fs_stat_backup(
 	/* data and verify: there in every session. */
 	stat_dir(info, time_s, 2, ret);
 	ret->st_ino = ino_of("");
+}
+
+void fs_stat_links(
+    const struct still_instance_info *info, int64_t time_s, struct stat *ret)
+{
+	/* The one session that can be in it, as soon as somebody looks. */
+	stat_dir(info, time_s, 1, ret);
+	ret->st_ino = ino_of("/" FS_LINKS);
 }
 
 void fs_stat_live(const struct still_instance_info *info, enum fs_live live,

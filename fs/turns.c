@@ -21,27 +21,39 @@ void fs_state_recall(struct fs_state *state)
 	    .source = state->info.source, .committed = true, .limit = 1};
 	struct still_record *committed = NULL;
 	struct still_record *good = NULL;
+	struct still_record *link = NULL;
 	size_t n_committed = 0;
 	size_t n_good = 0;
+	size_t n_links = 0;
 
 	/* What cannot be had now is told as before. */
 	if (still_catalog_list(
 		state->catalog, &filter, &committed, &n_committed, NULL) < 0)
 		return;
+	filter.incremental = true;
+	if (still_catalog_list(state->catalog, &filter, &link, &n_links, NULL) <
+	    0)
+		goto out;
+	filter.incremental = false;
 	filter.committed = false;
 	filter.good = true;
 	if (still_catalog_list(state->catalog, &filter, &good, &n_good, NULL) <
-	    0) {
-		still_records_free(committed, n_committed);
-		return;
-	}
+	    0)
+		goto out;
 	pthread_mutex_lock(&state->lock);
 	still_records_free(
 	    state->last_committed, state->last_committed != NULL);
 	still_records_free(state->last_good, state->last_good != NULL);
+	still_records_free(
+	    state->last_incremental, state->last_incremental != NULL);
 	state->last_committed = committed;
 	state->last_good = good;
+	state->last_incremental = link;
 	pthread_mutex_unlock(&state->lock);
+	return;
+out:
+	still_records_free(link, n_links);
+	still_records_free(committed, n_committed);
 }
 
 void fs_state_cancel(struct fs_state *state)
@@ -75,7 +87,8 @@ void fs_state_give_up(struct fs_state *state, const char *id)
 /* ---- begin --------------------------------------------------------------- */
 
 /* Put a new session in the place of the last one. */
-static struct still_session *replace(struct fs_state *state)
+static struct still_session *replace(
+    struct fs_state *state, enum still_session_kind kind)
 {
 	struct fs_shown *shown = calloc(1, sizeof(*shown));
 	struct fs_shown *last;
@@ -91,6 +104,7 @@ static struct still_session *replace(struct fs_state *state)
 	last = fs_state_get_any(state);
 	pthread_mutex_lock(&state->lock);
 	shown->epoch = state->epoch;
+	shown->kind = kind;
 	state->shown = shown;
 	if (state->ending)
 		still_session_cancel(shown->session);
@@ -137,6 +151,17 @@ static void account(struct fs_state *state, struct still_session *session)
 	still_session_status_clear(&status);
 }
 
+/* Under the lock. */
+static void show(struct fs_state *state)
+{
+	struct still_session_status status;
+
+	still_session_status(state->shown->session, &status);
+	state->shown->number = status.number;
+	still_session_status_clear(&status);
+	state->serving = true;
+}
+
 /* With the turn. */
 static int begin(struct fs_state *state, enum still_session_kind kind,
     struct still_error *err)
@@ -148,14 +173,14 @@ static int begin(struct fs_state *state, enum still_session_kind kind,
 	if (is_ending(state))
 		return still_error_set(
 		    err, STILL_ERR_CANCELLED, 0, NULL, "the daemon is ending");
-	session = replace(state);
+	session = replace(state, kind);
 	if (!session)
 		return still_error_nomem(err);
 	rc = still_session_begin(session, kind, time_s, err);
 	fs_state_touch(state);
 	pthread_mutex_lock(&state->lock);
 	if (rc == 0)
-		state->serving = true;
+		show(state);
 	else
 		account(state, session);
 	pthread_mutex_unlock(&state->lock);
@@ -180,15 +205,27 @@ static int tell_waiting(struct fs_state *state, int rc, struct still_error *err)
 	    "mount `%s`: the session was given up", state->mountpoint);
 }
 
-int fs_state_begin(struct fs_state *state, struct still_error *err)
+/* Where one serves already, whoever waited finds out whether it is his. */
+static int begin_waiting(struct fs_state *state, enum still_session_kind kind,
+    struct still_error *err)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&state->turn);
 	if (!is_serving(state))
-		rc = begin(state, STILL_FULL, err);
+		rc = begin(state, kind, err);
 	pthread_mutex_unlock(&state->turn);
 	return tell_waiting(state, rc, err);
+}
+
+int fs_state_begin(struct fs_state *state, struct still_error *err)
+{
+	return begin_waiting(state, STILL_FULL, err);
+}
+
+int fs_state_begin_link(struct fs_state *state, struct still_error *err)
+{
+	return begin_waiting(state, STILL_INCREMENTAL, err);
 }
 
 int fs_state_begin_kind(struct fs_state *state, enum still_session_kind kind,
@@ -197,7 +234,13 @@ int fs_state_begin_kind(struct fs_state *state, enum still_session_kind kind,
 	int rc;
 
 	pthread_mutex_lock(&state->turn);
-	if (is_serving(state))
+	if (kind == STILL_INCREMENTAL && !state->incremental)
+		rc = still_error_set(err, STILL_ERR_INVALID, 0,
+		    "Mount with `-o incremental`, before the full session on "
+		    "which it is to build.",
+		    "mount `%s`: is not mounted for incremental sessions",
+		    state->mountpoint);
+	else if (is_serving(state))
 		rc = still_error_set(err, STILL_ERR_BUSY, 0,
 		    "Commit it, abort it, or wait until it ends.",
 		    "mount `%s`: has a session already", state->mountpoint);
@@ -235,6 +278,9 @@ static void forget_in_kernel(
 		return;
 	fuse_lowlevel_notify_inval_entry(
 	    state->fuse, FS_NODE_ROOT, FS_BACKUP, strlen(FS_BACKUP));
+	if (state->incremental)
+		fuse_lowlevel_notify_inval_entry(
+		    state->fuse, FS_NODE_ROOT, FS_LINKS, strlen(FS_LINKS));
 	entries = still_session_entries(shown->session, &n);
 	for (uint32_t i = 0; i < n; i++)
 		if (entries[i].kind == STILL_FILE && entries[i].size_bytes)
@@ -277,13 +323,15 @@ static bool is_shown(struct fs_state *state, const char *id)
 }
 
 /* With the turn. What was copied may still be committed. */
-static int commit_last(struct fs_state *state, struct still_error *err)
+static int commit_last(struct fs_state *state,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err)
 {
 	struct fs_shown *shown = fs_state_get_any(state);
 	struct still_session_status status;
-	int rc = still_session_commit(shown->session, NULL, NULL, err);
+	int rc = still_session_commit(shown->session, options, ret, err);
 
-	if (rc == 0) {
+	if (rc == 0 && !options->dry_run) {
 		still_session_status(shown->session, &status);
 		pthread_mutex_lock(&state->lock);
 		remember(state, &status);
@@ -296,28 +344,31 @@ static int commit_last(struct fs_state *state, struct still_error *err)
 }
 
 /* With the turn. */
-static int commit(struct fs_state *state, struct still_error *err)
+static int commit(struct fs_state *state,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err)
 {
 	struct fs_shown *shown = fs_state_get(state);
 	int rc;
 
 	if (!shown)
-		return commit_last(state, err);
-	rc = still_session_commit(shown->session, NULL, NULL, err);
+		return commit_last(state, options, ret, err);
+	rc = still_session_commit(shown->session, options, ret, err);
 	if (has_ended(shown->session))
 		retire(state, shown);
 	fs_state_put(state, shown);
 	return rc;
 }
 
-int fs_state_commit(
-    struct fs_state *state, const char *id, struct still_error *err)
+int fs_state_commit(struct fs_state *state, const char *id,
+    const struct still_commit_options *options, struct still_truncation *ret,
+    struct still_error *err)
 {
 	int rc;
 
 	pthread_mutex_lock(&state->turn);
 	if (is_shown(state, id))
-		rc = commit(state, err);
+		rc = commit(state, options, ret, err);
 	else if (id[0])
 		rc = still_error_set(err, STILL_ERR_PROTO, 0,
 		    "Look at the new one before you ask again.",

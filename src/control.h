@@ -24,14 +24,25 @@
 
 #include "still.h"
 
-#define STILL_CONTROL_VERSION 1
+#define STILL_CONTROL_VERSION 2
 
 /* The file system type of a mount, in the mount table. */
 #define STILL_FSTYPE "fuse.stillfs"
 
 enum still_control_flag {
-	STILL_CONTROL_COPY = 1 /* BEGIN: a session outside the chain */
+	STILL_CONTROL_COPY = 1, /* BEGIN: a session outside the chain */
+	STILL_CONTROL_INCREMENTAL =
+	    2, /* BEGIN: what was added since the last */
+	/* COMMIT: those of struct still_commit_options. */
+	STILL_CONTROL_TRUNCATE = 4,
+	STILL_CONTROL_DRY_RUN = 8,
+	STILL_CONTROL_ELSEWHERE = 16,
+	STILL_CONTROL_FORCE = 32
 };
+#define STILL_CONTROL_OF_BEGIN (STILL_CONTROL_COPY | STILL_CONTROL_INCREMENTAL)
+#define STILL_CONTROL_OF_COMMIT                           \
+	(STILL_CONTROL_TRUNCATE | STILL_CONTROL_DRY_RUN | \
+	    STILL_CONTROL_ELSEWHERE | STILL_CONTROL_FORCE)
 
 enum still_job_state {
 	STILL_JOB_NONE, /* no job has this number */
@@ -55,8 +66,17 @@ struct still_control {
 	 * about; of QUERY without a job, the present one, or the last one that
 	 * served a byte, or the last; "": none yet. */
 	char session[STILL_SESSION_ID_BYTES];
-	int32_t state;   /* enum still_state */
-	int32_t outcome; /* enum still_outcome */
+	int32_t state;        /* enum still_state */
+	int32_t outcome;      /* enum still_outcome */
+	int32_t kind;         /* enum still_session_kind */
+	uint32_t n_truncated; /* sessions; as struct still_truncation has it,
+				 and the next three; of a COMMIT that is done */
+	uint64_t number;      /* of the session; 0: not known */
+	uint64_t truncated_bytes;
+	char truncated_range[128];
+	int32_t truncate_code; /* and why nothing was, though it is committed */
+	char truncate_message[1024];
+	char truncate_hint[512];
 	char outcome_text[STILL_OUTCOME_TEXT_BYTES];
 	uint64_t bytes;
 	uint64_t bytes_served;

@@ -75,12 +75,39 @@ static void root(void **state)
 
 	(void) state;
 	memset(&st, 0xff, sizeof(st));
-	fs_stat_root(&info, 1234, &st);
+	fs_stat_root(&info, 1234, false, &st);
 	assert_common(&st, 1234);
 	assert_int_equal(st.st_mode, S_IFDIR | 0755);
 	assert_int_equal(st.st_ino, 1);
 	/* ".", its name above, and backup's ".." */
 	assert_int_equal(st.st_nlink, 3);
+	fs_stat_root(&info, 1234, true, &st);
+	assert_int_equal(st.st_nlink, 4);
+}
+
+static void links(void **state)
+{
+	char name[FS_LINK_NAME_BYTES];
+	struct stat backup;
+	struct stat st;
+
+	(void) state;
+	memset(&st, 0xff, sizeof(st));
+	fs_stat_links(&info, 77, &st);
+	assert_common(&st, 77);
+	assert_int_equal(st.st_mode, S_IFDIR | 0755);
+	/* The session in it is counted before it is there. */
+	assert_int_equal(st.st_nlink, 3);
+	fs_stat_backup(&info, 77, &backup);
+	assert_true(st.st_ino != backup.st_ino);
+	assert_int_equal(st.st_ino >> 62, 0);
+	fs_link_name(42, name);
+	assert_string_equal(name, "000042");
+	fs_link_name(UINT64_MAX, name);
+	assert_string_equal(name, "18446744073709551615");
+	assert_true(fs_node_is_top(fs_node_of(7, FS_INDEX_BACKUP)));
+	assert_true(fs_node_is_top(fs_node_of(7, FS_INDEX_LINKS)));
+	assert_false(fs_node_is_top(fs_node_of(7, FS_INDEX_LINK)));
 }
 
 static void live(void **state)
@@ -211,6 +238,7 @@ int main(void)
 	    cmocka_unit_test(nodes),
 	    cmocka_unit_test(live_names),
 	    cmocka_unit_test(root),
+	    cmocka_unit_test(links),
 	    cmocka_unit_test(live),
 	    cmocka_unit_test(entries),
 	    cmocka_unit_test(direct),

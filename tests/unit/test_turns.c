@@ -21,6 +21,8 @@ struct fixture {
 	struct fs_state state;
 };
 
+static const struct still_commit_options plain;
+
 static int setup(void **state)
 {
 	struct still_error err = STILL_ERROR_INIT;
@@ -147,7 +149,7 @@ static uint64_t start(struct fs_state *fs, enum fs_job_kind kind)
 	struct still_error err = STILL_ERROR_INIT;
 	uint64_t number = 0;
 
-	if (fs_jobs_start(&fs->jobs, kind, NULL, &number, &err) != 0)
+	if (fs_jobs_start(&fs->jobs, kind, 0, NULL, &number, &err) != 0)
 		fail_msg("%s", still_error_msg(&err));
 	return number;
 }
@@ -193,13 +195,15 @@ static void commit_comes_late(void **state)
 	struct id one = copy(fs);
 	struct id two = begin(fs);
 
-	assert_int_equal(fs_state_commit(fs, one.text, &err), STILL_ERR_PROTO);
+	assert_int_equal(
+	    fs_state_commit(fs, one.text, &plain, NULL, &err), STILL_ERR_PROTO);
 	assert_non_null(strstr(still_error_msg(&err), one.text));
 	still_error_clear(&err);
-	assert_int_equal(fs_state_commit(fs, "", &err), STILL_ERR_PROTO);
+	assert_int_equal(
+	    fs_state_commit(fs, "", &plain, NULL, &err), STILL_ERR_PROTO);
 	still_error_clear(&err);
 	assert_int_equal(state_of(fs), STILL_SERVING);
-	assert_int_equal(fs_state_commit(fs, two.text, &err), 0);
+	assert_int_equal(fs_state_commit(fs, two.text, &plain, NULL, &err), 0);
 }
 
 static void abort_comes_late(void **state)
@@ -412,7 +416,7 @@ static void lost_in_a_commit(void **state)
 	still_fake_gate_await(&still_fake.read_gate);
 	lose(fs);
 	assert_int_equal(
-	    fs_jobs_start(&fs->jobs, FS_JOB_EXPIRE, NULL, &number, &err),
+	    fs_jobs_start(&fs->jobs, FS_JOB_EXPIRE, 0, NULL, &number, &err),
 	    STILL_ERR_BUSY);
 	still_error_clear(&err);
 	still_fake_gate_open(&still_fake.read_gate);
@@ -431,7 +435,8 @@ static void lost_before_a_commit(void **state)
 	fs_state_touch(fs);
 	lose(fs);
 	assert_int_equal(fs_state_expire(fs, NULL), 0);
-	assert_int_equal(fs_state_commit(fs, one.text, &err), STILL_ERR_LOST);
+	assert_int_equal(
+	    fs_state_commit(fs, one.text, &plain, NULL, &err), STILL_ERR_LOST);
 	assert_int_equal(err.code, STILL_ERR_LOST);
 	assert_string_equal(still_error_msg(&err), "the fake moment was lost");
 	assert_string_equal(err.hint, "Begin another session.");
@@ -455,7 +460,7 @@ static void at_work(void **state)
 	still_fake_gate_await(&still_fake.read_gate);
 	assert_int_equal(start(fs, FS_JOB_COMMIT), commit);
 	assert_int_equal(
-	    fs_jobs_start(&fs->jobs, FS_JOB_BEGIN, NULL, &number, &err),
+	    fs_jobs_start(&fs->jobs, FS_JOB_BEGIN, 0, NULL, &number, &err),
 	    STILL_ERR_BUSY);
 	still_error_clear(&err);
 	abort = start(fs, FS_JOB_ABORT);

@@ -226,13 +226,16 @@ static void put_back(struct fixture *f)
 	char shm[PATH_MAX];
 
 	app_close(f->app);
-	if (below(f, 2)) {
-		copy_all(f, "src", "old");
-	} else if (access(scratch_path(f->dir, "old/a.db"), F_OK) == 0) {
-		copy_all(f, "old", "src");
-		snprintf(shm, sizeof(shm), "%s-shm", f->live);
-		unlink(shm);
-	}
+	copy_all(f, "old", "src");
+	snprintf(shm, sizeof(shm), "%s-shm", f->live);
+	unlink(shm);
+	start(f);
+}
+
+static void put_away(struct fixture *f)
+{
+	app_close(f->app);
+	copy_all(f, "src", "old");
 	start(f);
 }
 
@@ -274,7 +277,13 @@ static void change(struct fixture *f)
 		run(f, "PRAGMA journal_mode=WAL");
 		break;
 	case 3:
-		put_back(f);
+		if (access(scratch_path(f->dir, "old/a.db"), F_OK) == 0 &&
+		    below(f, 2))
+			put_back(f);
+		else
+			put_away(f);
+		for (uint64_t n = below(f, 4); n > 0; n--)
+			act(f);
 		break;
 	case 4:
 		app_kill(f->app);
@@ -303,6 +312,26 @@ static void no_alarm(void **state)
 		f->busy = below(f, 2);
 		take_well(f);
 	}
+}
+
+/* A log that is longer than it was, with the same salts, and yet another one. */
+static void older_files(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, "1024");
+	attach(f, STILL_PIN_AUTO);
+	run(f, "PRAGMA wal_checkpoint(TRUNCATE); UPDATE n SET i=i+1");
+	put_away(f);
+	run(f, "UPDATE t SET b=randomblob(700) WHERE a < 40");
+	take_well(f);
+	put_back(f);
+	for (int i = 0; i < 5; i++)
+		run(f,
+		    "UPDATE t SET b=randomblob(700) WHERE a BETWEEN 90 AND"
+		    " 140");
+	run(f, "PRAGMA wal_checkpoint(PASSIVE)");
+	take_well(f);
 }
 
 /* ---- bits ---------------------------------------------------------------- */
@@ -429,6 +458,7 @@ int main(int argc, char **argv)
 	    TEST(of_a_log),
 	    TEST(of_what_may_have_changed),
 	    TEST(of_the_same_file),
+	    TEST(older_files),
 	    TEST(no_alarm),
 	};
 	int rc = app_main(argc, argv);

@@ -142,12 +142,13 @@ int still_backup(const char *dest, const struct still_origin *origin,
     struct still_error *err);
 void still_backup_release(struct still_backup *backup);
 
-/* An origin that is a session of `instance`; begun as `kind`. It and `events`
- * outlive it. NULL without memory. */
+/* An origin that is a session of `instance`; begun as `kind`, and committed as
+ * `commit` says (copied; NULL: none of that). It and `events` outlive it. NULL
+ * without memory. */
 struct still_own_session;
 struct still_own_session *still_own_session_new(struct still_instance *instance,
     struct still_events *events, enum still_session_kind kind,
-    struct still_origin *ret_origin);
+    const struct still_commit_options *commit, struct still_origin *ret_origin);
 /* The session's outcome and id, when it is over. */
 void still_own_session_status(
     struct still_own_session *own, struct still_session_status *ret);

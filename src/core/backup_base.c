@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/path.h"
-#include "core/chain.h"
+#include "core/set_chain.h"
 #include "core/set_parts.h"
 
 #define FULL_HINT                                                              \
@@ -111,7 +111,8 @@ static void ignore(
 }
 
 /* One of them that is the base; chain->n: none. */
-static size_t find(const struct still_chain *chain, const struct still_set *set)
+static size_t find(
+    const struct still_set_chain *chain, const struct still_set *set)
 {
 	size_t i = 0;
 
@@ -122,10 +123,10 @@ static size_t find(const struct still_chain *chain, const struct still_set *set)
 	return i;
 }
 
-static int check(struct still_dest *dest, struct still_chain *chain,
+static int check(struct still_dest *dest, struct still_set_chain *chain,
     const struct still_set *set, struct still_error *err)
 {
-	struct still_chain needed = *chain;
+	struct still_set_chain needed = *chain;
 	size_t base = find(chain, set);
 
 	if (base == chain->n)
@@ -141,30 +142,31 @@ static int check(struct still_dest *dest, struct still_chain *chain,
 		    "builds: its `" STILL_SET_LIST "` has another XXH128",
 		    chain->sets[base].path, set->base);
 	still_dest_is_link(dest, set->number,
-	    base ? still_chain_number(still_path_base(chain->sets[base].path))
+	    base ? still_set_chain_number(
+		       still_path_base(chain->sets[base].path))
 		 : 0);
 	needed.n = base + 1;
-	return still_chain_check(&needed, err);
+	return still_set_chain_check(&needed, err);
 }
 
 int still_backup_find_base(const struct still_origin *origin,
     struct still_dest *dest, struct still_error *err)
 {
-	struct still_chain chain = STILL_CHAIN_INIT;
+	struct still_set_chain chain = STILL_SET_CHAIN_INIT;
 	struct still_set set = {.dirfd = -1};
 	char **paths = NULL;
 	size_t n = 0;
 	int rc = read_description(origin, &set, err);
 
 	if (rc == 0)
-		rc = still_chain_find(dest->path, 0, &paths, &n, err);
+		rc = still_set_chain_find(dest->path, 0, &paths, &n, err);
 	if (rc == 0)
-		rc = still_chain_open(
+		rc = still_set_chain_open(
 		    (const char *const *) paths, n, ignore, NULL, &chain, err);
 	if (rc == 0)
 		rc = check(dest, &chain, &set, err);
-	still_chain_release(&chain);
-	still_chain_free_paths(paths, n);
+	still_set_chain_release(&chain);
+	still_set_chain_free_paths(paths, n);
 	still_set_release(&set);
 	return rc;
 }

@@ -427,14 +427,14 @@ int still_dest_unplace(struct still_dest *dest, struct still_error *err)
 
 char *still_dest_set_path(const struct still_dest *dest)
 {
-	char name[STILL_CHAIN_NAME_BYTES];
+	char name[STILL_SET_CHAIN_NAME_BYTES];
 	char *path;
 
 	if (!dest->link)
 		return still_path_join(dest->path, STILL_DEST_FULL);
-	still_chain_name(dest->link, name);
-	if (asprintf(&path, "%s/" STILL_CHAIN_LINKS "/%s", dest->path, name) <
-	    0)
+	still_set_chain_name(dest->link, name);
+	if (asprintf(
+		&path, "%s/" STILL_SET_CHAIN_LINKS "/%s", dest->path, name) < 0)
 		return NULL;
 	return path;
 }

@@ -4,7 +4,7 @@
  * takes its place.
  *
  *	full          the set
- *	incremental/  links that build on it, by their numbers (chain.h)
+ *	incremental/  links that build on it, by their numbers (set_chain.h)
  *	.new-ID       a set that is being made; after the exchange, the last one
  *	.old-ID       the last one, where two names cannot be exchanged
  *	.links-ID/    links that have made room for the set of session ID

@@ -15,7 +15,7 @@
 #include "core/dest_parts.h"
 #include "core/set.h"
 
-#define LINKS STILL_CHAIN_LINKS
+#define LINKS STILL_SET_CHAIN_LINKS
 
 /* Of links, in the order in which they are to be moved. */
 struct numbers {
@@ -27,7 +27,7 @@ static int add_number(struct still_dest *dest, const char *name, void *arg,
     struct still_error *err)
 {
 	struct numbers *numbers = arg;
-	uint64_t number = still_chain_number(name);
+	uint64_t number = still_set_chain_number(name);
 	uint64_t *grown;
 
 	(void) dest;
@@ -69,9 +69,9 @@ static int look_at_link(struct still_dest *dest, const char *name, void *arg,
     struct still_error *err)
 {
 	const struct looking *looking = arg;
-	char path[sizeof(LINKS) + STILL_CHAIN_NAME_BYTES];
+	char path[sizeof(LINKS) + STILL_SET_CHAIN_NAME_BYTES];
 
-	if (still_chain_number(name) == 0)
+	if (still_set_chain_number(name) == 0)
 		return still_error_set(err, STILL_ERR_INVALID, ENOTEMPTY,
 		    "Look what it is, and move it away.",
 		    "`%s`: there is something else in it: `" LINKS "/%s`",
@@ -118,10 +118,10 @@ int still_dest_has(int dirfd, const char *id, struct still_error *err)
 		return rc;
 	rc = read_numbers(&own, LINKS, &numbers, err);
 	for (size_t i = 0; rc == 0 && i < numbers.n; i++) {
-		char name[STILL_CHAIN_NAME_BYTES];
-		char path[sizeof(LINKS) + STILL_CHAIN_NAME_BYTES];
+		char name[STILL_SET_CHAIN_NAME_BYTES];
+		char path[sizeof(LINKS) + STILL_SET_CHAIN_NAME_BYTES];
 
-		still_chain_name(numbers.list[i], name);
+		still_set_chain_name(numbers.list[i], name);
 		snprintf(path, sizeof(path), LINKS "/%s", name);
 		rc = is_session(dirfd, path, id, err);
 	}
@@ -183,9 +183,9 @@ static int move_each(struct still_dest *dest, int from_fd, int to_fd,
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < numbers->n; i++) {
-		char name[STILL_CHAIN_NAME_BYTES];
+		char name[STILL_SET_CHAIN_NAME_BYTES];
 
-		still_chain_name(
+		still_set_chain_name(
 		    numbers->list[newest_first ? numbers->n - 1 - i : i], name);
 		rc = still_sys_move(
 		    from_fd, name, to_fd, name, RENAME_NOREPLACE);
@@ -350,7 +350,7 @@ static void unmake_links(struct still_dest *dest)
 
 int still_dest_place_link(struct still_dest *dest, struct still_error *err)
 {
-	char name[STILL_CHAIN_NAME_BYTES];
+	char name[STILL_SET_CHAIN_NAME_BYTES];
 	int rc = make_links(dest, err);
 	int fd = -1;
 
@@ -358,7 +358,7 @@ int still_dest_place_link(struct still_dest *dest, struct still_error *err)
 		rc = open_sub(dest, LINKS, &fd, err);
 	if (rc < 0)
 		return rc;
-	still_chain_name(dest->link, name);
+	still_set_chain_name(dest->link, name);
 	rc = still_sys_move(
 	    dest->dirfd, dest->new_name, fd, name, RENAME_NOREPLACE);
 	if (rc == -EINVAL || rc == -ENOSYS || rc == -EOPNOTSUPP)
@@ -372,13 +372,13 @@ int still_dest_place_link(struct still_dest *dest, struct still_error *err)
 
 int still_dest_unplace_link(struct still_dest *dest, struct still_error *err)
 {
-	char name[STILL_CHAIN_NAME_BYTES];
+	char name[STILL_SET_CHAIN_NAME_BYTES];
 	int fd = -1;
 	int rc = open_sub(dest, LINKS, &fd, err);
 
 	if (rc < 0)
 		return rc;
-	still_chain_name(dest->link, name);
+	still_set_chain_name(dest->link, name);
 	rc = still_sys_move(fd, name, dest->dirfd, dest->new_name, 0);
 	dest->placed = rc < 0;
 	rc = rc < 0 ? move_failed(dest, name, rc, err)

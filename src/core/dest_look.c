@@ -112,7 +112,8 @@ static int look(struct still_dest *dest, const char *name, void *arg,
 	(void) err;
 	if (strcmp(name, "lost+found") == 0)
 		return 0;
-	if (strcmp(name, STILL_CHAIN_LINKS) == 0 && is_dir(dest->dirfd, name)) {
+	if (strcmp(name, STILL_SET_CHAIN_LINKS) == 0 &&
+	    is_dir(dest->dirfd, name)) {
 		dest->had_links = true;
 		return 0;
 	}

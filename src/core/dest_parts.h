@@ -3,7 +3,7 @@
 #ifndef STILL_CORE_DEST_PARTS_H
 #define STILL_CORE_DEST_PARTS_H
 
-#include "core/chain.h"
+#include "core/set_chain.h"
 #include "core/dest.h"
 
 #define STILL_DEST_FULL "full"

@@ -22,6 +22,7 @@ struct still_own_session {
 	struct still_instance *instance; /* borrowed, as is the next */
 	struct still_events *events;
 	enum still_session_kind kind;
+	struct still_commit_options commit;
 	struct still_session *session;      /* owned; NULL before begin */
 	struct still_session_status status; /* id and so on, once it is begun */
 
@@ -178,7 +179,7 @@ static int own_commit(void *arg, struct still_error *err)
 	int rc;
 
 	atomic_store(&own->deciding, true);
-	rc = still_session_commit(own->session, NULL, NULL, err);
+	rc = still_session_commit(own->session, &own->commit, NULL, err);
 	/* It would serve on, for another try. */
 	if (rc < 0)
 		still_session_end(own->session, STILL_END_ABORT);
@@ -198,7 +199,7 @@ static void own_abort(void *arg)
 
 struct still_own_session *still_own_session_new(struct still_instance *instance,
     struct still_events *events, enum still_session_kind kind,
-    struct still_origin *ret_origin)
+    const struct still_commit_options *commit, struct still_origin *ret_origin)
 {
 	struct still_own_session *own = calloc(1, sizeof(*own));
 
@@ -207,6 +208,8 @@ struct still_own_session *still_own_session_new(struct still_instance *instance,
 	own->instance = instance;
 	own->events = events;
 	own->kind = kind;
+	if (commit)
+		own->commit = *commit;
 	pthread_mutex_init(&own->lock, NULL);
 	still_bell_init(&own->bell);
 	*ret_origin = (struct still_origin){

@@ -2,7 +2,7 @@
 /*
  * restore: a set, or one database of it, becomes what an application opens.
  *
- *  0. Links of a chain (chain.h) are sets that are looked at as the full one is,
+ *  0. Links of a chain (set_chain.h) are sets that are looked at as the full one is,
  *     and must be of one chain, in their order. For one database those are not
  *     needed that lie before the last one which has it as a whole.
  *  1. The set is opened and compared with its list and its description. Nothing
@@ -140,7 +140,7 @@ static int compare_sets(
 static int open_chain(struct still_restore_work *restore,
     const char *const *paths, size_t n, struct still_error *err)
 {
-	int rc = still_chain_open(
+	int rc = still_set_chain_open(
 	    paths, n, note_flaw, restore, &restore->chain, err);
 
 	if (rc < 0)
@@ -149,7 +149,7 @@ static int open_chain(struct still_restore_work *restore,
 	rc = compare_sets(restore, err);
 	if (rc == 0)
 		rc = check_flaws(restore, err);
-	return rc == 0 ? still_chain_check(&restore->chain, err) : rc;
+	return rc == 0 ? still_set_chain_check(&restore->chain, err) : rc;
 }
 
 /* As they are named. */
@@ -176,12 +176,12 @@ static int open_stored(struct still_restore_work *restore, const char *path,
 {
 	char **paths = NULL;
 	size_t n = 0;
-	int rc = still_chain_find(
+	int rc = still_set_chain_find(
 	    path, restore->options->upto, &paths, &n, err);
 
 	if (rc == 0)
 		rc = open_chain(restore, (const char *const *) paths, n, err);
-	still_chain_free_paths(paths, n);
+	still_set_chain_free_paths(paths, n);
 	return rc;
 }
 
@@ -213,7 +213,7 @@ static const char *name_of(const char *path)
 static int choose_first(
     struct still_restore_work *restore, struct still_error *err)
 {
-	const struct still_chain *chain = &restore->chain;
+	const struct still_set_chain *chain = &restore->chain;
 
 	for (size_t i = chain->n; i-- > 0;) {
 		const struct still_set_database *database = still_set_database(
@@ -489,7 +489,7 @@ static int run(struct still_restore_work *restore, const char *set,
 static void release(struct still_restore_work *restore)
 {
 	still_place_release(&restore->place);
-	still_chain_release(&restore->chain);
+	still_set_chain_release(&restore->chain);
 	for (size_t i = 0; i < restore->n_dirs; i++)
 		free(restore->dirs[i]);
 	free(restore->dirs);

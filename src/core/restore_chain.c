@@ -173,15 +173,12 @@ static int make_room(
 
 /* ---- what is applied ----------------------------------------------------- */
 
-static bool is_named(const json_t *value, const char *key, const char *name)
+static bool is_named(const json_t *value, const char *name)
 {
 	char *path = NULL;
-	bool same;
-
-	if (json_is_string(value))
-		return strcmp(json_string_value(value), name) == 0;
-	same = still_json_get_name(value, key, &path) == 0 && path &&
+	bool same = still_json_get_name(value, "path", &path) == 0 && path &&
 	    strcmp(path, name) == 0;
+
 	free(path);
 	return same;
 }
@@ -194,7 +191,7 @@ static int keep_one(json_t *description, const char *key, const char *name)
 	int rc = 0;
 
 	for (size_t i = 0; i < json_array_size(all); i++)
-		if (is_named(json_array_get(all, i), "path", name))
+		if (is_named(json_array_get(all, i), name))
 			rc |= json_array_append(kept, json_array_get(all, i));
 	if (!all)
 		json_decref(kept);
@@ -331,7 +328,7 @@ static int settle(
 
 static int put_sets(struct still_restore_work *restore, struct still_error *err)
 {
-	struct still_chain *chain = &restore->chain;
+	struct still_set_chain *chain = &restore->chain;
 	int rc;
 
 	restore->set = &chain->sets[restore->first];

@@ -3,7 +3,7 @@
 #ifndef STILL_CORE_RESTORE_PARTS_H
 #define STILL_CORE_RESTORE_PARTS_H
 
-#include "core/chain.h"
+#include "core/set_chain.h"
 #include "core/place.h"
 #include "core/set.h"
 #include "core/ticker.h"
@@ -16,9 +16,9 @@
 
 struct still_restore_work {
 	const struct still_restore_options *options;
-	struct still_chain chain;    /* one set, or a full one and its links */
-	size_t first;                /* the first of these that is needed */
-	const struct still_set *set; /* of these, the one that is at work */
+	struct still_set_chain chain; /* one set, or a full one and its links */
+	size_t first;                 /* the first of these that is needed */
+	const struct still_set *set;  /* of these, the one that is at work */
 	char *given;    /* owned; the directory that was named, resolved */
 	char *database; /* owned; path of the one in the set; NULL: all */
 	struct still_place place;

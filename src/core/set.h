@@ -14,7 +14,7 @@
  * every key that is looked at has the type that is documented.
  *
  * A set that has a `base` is incremental: of each database that has the key
- * `increment` it holds only what was added to it, below logs/ (chain.h).
+ * `increment` it holds only what was added to it, below logs/ (set_chain.h).
  *
  * THE FILES are reached from the set's directory through no symbolic link
  * (still_sys_open_beneath()), and are regular files. How many links they have

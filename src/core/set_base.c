@@ -7,7 +7,8 @@
  *	"chain": {"full": ID, "link": 2}
  *
  * HEX is the XXH128 of the base's list. A full set has a null for a base, and is
- * link 0 of its own chain. One that an older stillfs has made says only the null.
+ * link 0 of its own chain; a copy is in none, which is a null, too. One that an
+ * older stillfs has made says only the null.
  */
 #include "config.h"
 
@@ -107,15 +108,16 @@ int still_set_parse_base(struct still_set *set, struct still_set_judge *judge)
 {
 	const json_t *base = json_object_get(set->json, "base");
 	const json_t *chain = json_object_get(set->json, "chain");
+	const json_t *number = json_object_get(set->json, "number");
 	uint64_t before = judge->n_flaws;
 	bool has_base = base && !json_is_null(base);
 	int rc = 0;
 
-	if (has_base || json_object_get(set->json, "number"))
+	if (has_base || (number && !json_is_null(number)))
 		set->number = number_of(set->json, judge, "", "number");
 	if (has_base)
 		rc = take_base(set, judge, base);
-	if (rc == 0 && (has_base || chain))
+	if (rc == 0 && (has_base || (chain && !json_is_null(chain))))
 		rc = take_chain(set, judge, chain);
 	if (rc == 0 && judge->n_flaws == before)
 		judge_kind(set, judge);

@@ -8,7 +8,7 @@
  *	3. the engine checks each described database of which nothing was found
  *	   (examine.h)
  *
- * In a directory of backups that holds a chain (chain.h) all its sets are looked at,
+ * In a directory of backups that holds a chain (set_chain.h) all its sets are looked at,
  * one after the other, and then whether each builds on the one before.
  *
  * A file of which something was found is not looked at further: one reason is
@@ -24,7 +24,7 @@
 #include "base/buf.h"
 #include "base/path.h"
 #include "base/sys.h"
-#include "core/chain.h"
+#include "core/set_chain.h"
 #include "core/crew.h"
 #include "core/examine.h"
 #include "core/set.h"
@@ -472,7 +472,7 @@ struct chained {
 	const char *dir; /* of all; borrowed */
 	struct flaws flaws;
 	struct flaws warnings;
-	struct still_chain sets; /* each released with this */
+	struct still_set_chain sets; /* each released with this */
 };
 
 static int look_at(struct chained *chained, const char *path, bool alone,
@@ -503,7 +503,7 @@ static int check_chain(struct chained *chained, struct still_error *err)
 	int rc = 0;
 
 	if (chained->sets.n > 1 &&
-	    still_chain_check(&chained->sets, &own) < 0 &&
+	    still_set_chain_check(&chained->sets, &own) < 0 &&
 	    !add(&chained->flaws, NULL, STILL_ERR_CORRUPT,
 		still_error_msg(&own)))
 		rc = still_error_nomem(err);
@@ -566,14 +566,14 @@ int still_verify_set(const char *path,
 
 	memset(ret, 0, sizeof(*ret));
 	still_ticker_begin(&ticker, &options->task);
-	rc = still_chain_find(chained.dir, 0, &paths, &n, err);
+	rc = still_set_chain_find(chained.dir, 0, &paths, &n, err);
 	if (rc == 0)
 		rc = look_at_all(
 		    &chained, paths, n, options, &ticker, ret, err);
 	still_ticker_end(&ticker);
 	hand_over(&chained, ret);
-	still_chain_release(&chained.sets);
-	still_chain_free_paths(paths, n);
+	still_set_chain_release(&chained.sets);
+	still_set_chain_free_paths(paths, n);
 	free(resolved);
 	return rc;
 }

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@ static const struct ctl_option options[] = {
     {"atomic", 0, CTL_FLAG, CTL_AT(atomic), 0, 0, NULL,
 	"accepted; it is always so"},
     CTL_OPTION_BARRIER_MAX,
+    {"chain", 0, CTL_FLAG, CTL_AT(chain), 0, 0, NULL,
+	"incremental ones will build on it: keep what they need"},
     {"copy", 0, CTL_FLAG, CTL_AT(copy), 0, 0, NULL,
 	"a copy on which no later backup is built"},
     {"create", 0, CTL_FLAG, CTL_AT(create), 0, 0, NULL,
@@ -36,8 +39,10 @@ static const struct ctl_option options[] = {
     CTL_OPTION_FORCE,
     CTL_OPTION_FREEZE,
     CTL_OPTION_FREEZE_MS,
+    {"incremental", 'i', CTL_FLAG, CTL_AT(incremental), 0, 0, NULL,
+	"only what was added since; to DEST/incremental"},
     {"no-truncate", 0, CTL_FLAG, CTL_AT(no_truncate), 0, 0, NULL,
-	"accepted; no log is truncated"},
+	"keep the logs that no session needs any more"},
     CTL_OPTION_SPOOL,
     CTL_OPTION_SPOOL_MAX,
     CTL_OPTION_STALL_MS,
@@ -67,15 +72,22 @@ static void log_end(struct still_events *events, const char *dest, int rc,
 		    still_error_msg(err), "hint", err->hint, NULL);
 }
 
+static enum still_session_kind kind_of(const struct ctl_options *o)
+{
+	if (o->incremental)
+		return STILL_INCREMENTAL;
+	return o->copy ? STILL_COPY : STILL_FULL;
+}
+
 static int tell_json(const struct ctl_options *o,
     const struct still_backup *backup, struct still_error *err)
 {
 	json_t *done = json_pack(
 	    "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "event", "done",
 	    "session", backup->session, "kind",
-	    still_session_kind_word(o->copy ? STILL_COPY : STILL_FULL),
-	    "outcome", "COMMITTED", "files", (json_int_t) backup->files,
-	    "bytes", (json_int_t) backup->bytes, "freeze_ns",
+	    still_session_kind_word(kind_of(o)), "outcome", "COMMITTED",
+	    "files", (json_int_t) backup->files, "bytes",
+	    (json_int_t) backup->bytes, "freeze_ns",
 	    (json_int_t) backup->freeze_ns, "copy_ns",
 	    (json_int_t) backup->copy_ns, "verify_ns",
 	    (json_int_t) backup->verify_ns);
@@ -131,6 +143,7 @@ static int make(const struct ctl_options *o, const char *source,
 {
 	const char *dest = o->words[o->n_words - 1];
 	struct still_backup_options wishes = {
+	    .incremental = o->incremental,
 	    .create = o->create,
 	    .source = source,
 	};
@@ -162,6 +175,8 @@ static int check_mounted(const struct ctl_options *o,
 
 	if (o->engine)
 		name = "engine";
+	else if (o->chain)
+		name = "chain";
 	else if (o->force)
 		name = "force";
 	else if (o->spool)
@@ -223,13 +238,17 @@ static int backup_instance(const struct ctl_options *o,
     struct still_error *err)
 {
 	struct still_instance_info info;
+	const struct still_commit_options commit = {
+	    .truncate = !o->no_truncate && !o->copy &&
+		(o->incremental || o->chain),
+	};
 	struct still_own_session *own;
 	struct still_origin origin;
 	int rc;
 
 	still_instance_describe(instance, &info);
 	own = still_own_session_new(
-	    instance, events, o->copy ? STILL_COPY : STILL_FULL, &origin);
+	    instance, events, kind_of(o), &commit, &origin);
 	if (!own)
 		return still_error_nomem(err);
 	rc = make(o, info.source, &origin, events, err);
@@ -245,6 +264,7 @@ static int backup_source(const struct ctl_options *o,
 	struct still_instance *instance = NULL;
 	int rc = open_catalog(o, target, source, &wishes.catalog, err);
 
+	wishes.incremental = o->incremental || o->chain;
 	if (rc == 0)
 		rc = still_instance_attach(source, &wishes, &instance, err);
 	if (rc == 0)
@@ -256,7 +276,7 @@ static int backup_source(const struct ctl_options *o,
 
 /* ---- either -------------------------------------------------------------- */
 
-static int run(const struct ctl_options *o, struct still_error *err)
+static int run_target(const struct ctl_options *o, struct still_error *err)
 {
 	/* One word is DEST, and the only instance is meant. */
 	const char *name = o->n_words > 1 ? o->words[0] : NULL;
@@ -284,13 +304,32 @@ static int run(const struct ctl_options *o, struct still_error *err)
 	return rc;
 }
 
+static int check_options(const struct ctl_options *o, struct still_error *err)
+{
+	const char *name = o->atomic ? "atomic" : o->copy ? "copy" : NULL;
+
+	if (!o->incremental || !name)
+		return 0;
+	return still_error_set(err, STILL_ERR_INVALID, EINVAL,
+	    o->atomic ? "What is there stays, and is added to." : NULL,
+	    "option `--%s`: does not go with `--incremental`", name);
+}
+
+static int run(const struct ctl_options *o, struct still_error *err)
+{
+	if (check_options(o, err) < 0)
+		return CTL_EXIT_USAGE;
+	return run_target(o, err);
+}
+
 const struct ctl_verb ctl_verb_backup = {
     .name = "backup",
     .summary = "store a verified backup in a directory, in one call",
     .help =
 	"Freeze SOURCE, or begin a session of MOUNT, copy it into DEST/full, read\n"
 	"back and verify what was stored, and commit. What fails leaves the last\n"
-	"backup in DEST as it was.\n",
+	"backup in DEST as it was. With --incremental only what was added since the\n"
+	"last committed session goes to DEST/incremental, behind DEST/full.\n",
     .target = CTL_TARGET_DEST,
     .usage = "[SOURCE|MOUNT] DEST",
     .min_words = 1,

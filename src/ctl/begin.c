@@ -12,6 +12,8 @@
 static const struct ctl_option options[] = {
     {"copy", 'c', CTL_FLAG, CTL_AT(copy), 0, 0, NULL,
 	"a session that no incremental backup builds on"},
+    {"incremental", 'i', CTL_FLAG, CTL_AT(incremental), 0, 0, NULL,
+	"only what was added since the last committed one"},
     CTL_OPTIONS_END,
 };
 
@@ -20,7 +22,9 @@ static int begin(const struct ctl_options *o, const struct ctl_target *target,
 {
 	const struct ctl_job job = {
 	    .request = STILL_CONTROL_BEGIN,
-	    .flags = o->copy ? STILL_CONTROL_COPY : 0,
+	    .flags = o->incremental ? STILL_CONTROL_INCREMENTAL
+		: o->copy           ? STILL_CONTROL_COPY
+				    : 0,
 	    .doing = "freezing",
 	    .goes_on = "interrupted; the freeze goes on, `stillctl abort` ends "
 		       "it",
@@ -44,6 +48,11 @@ static int begin(const struct ctl_options *o, const struct ctl_target *target,
 
 static int run(const struct ctl_options *o, struct still_error *err)
 {
+	if (o->copy && o->incremental) {
+		still_error_set(err, STILL_ERR_INVALID, 0, NULL,
+		    "option `--copy`: does not go with `--incremental`");
+		return CTL_EXIT_USAGE;
+	}
 	return ctl_target_run(o, begin, NULL, err);
 }
 
@@ -52,7 +61,8 @@ const struct ctl_verb ctl_verb_begin = {
     .summary = "begin a session: freeze a snapshot",
     .help =
 	"Begin a session of a mount. When it serves, its name is printed, and\n"
-	"backup/ can be copied. To list backup/ begins one just as well.\n",
+	"backup/ can be copied, or incremental/NUMBER. To list backup/, or\n"
+	"incremental/, begins one just as well.\n",
     .target = CTL_TARGET_MOUNT,
     .usage = "[TARGET]",
     .max_words = 1,

@@ -226,7 +226,11 @@ static void zsh(FILE *out)
 	for (const struct ctl_verb *const *v = ctl_verbs; *v; v++) {
 		fprintf(out, "\t\t%s) _arguments -s", (*v)->name);
 		each_option(*v, out, zsh_option);
-		for (unsigned i = 1; i <= (*v)->max_words; i++)
+		if ((*v)->max_words == CTL_WORDS_MAX)
+			fputs(" \\\n\t\t\t'*:directory:_files -/'", out);
+		for (unsigned i = 1;
+		     i <= (*v)->max_words && (*v)->max_words < CTL_WORDS_MAX;
+		     i++)
 			fprintf(out, " \\\n\t\t\t'%u:%s:%s'", i,
 			    i == 1 ? "target" : "directory",
 			    i == 1 ? zsh_words[(*v)->target] : "_files -/");

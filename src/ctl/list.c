@@ -43,13 +43,35 @@ static bool has_several_sources(const struct still_record *records, size_t n)
 	return false;
 }
 
-static void add_row(struct ctl_table *table, const struct still_record *record)
+/* The number of the full session, and how far this one is from it: "12+3". The
+ * full one may be too old to be listed. */
+static void add_chain(struct ctl_table *table,
+    const struct still_record *records, size_t n,
+    const struct still_record *record)
+{
+	const struct still_record *full = NULL;
+
+	for (size_t i = 0; !full && i < n; i++)
+		if (strcmp(records[i].id, record->chain) == 0)
+			full = &records[i];
+	if (!record->chain[0])
+		ctl_table_add(table, "-");
+	else if (full)
+		ctl_table_printf(
+		    table, "%" PRIu64 "+%" PRIu32, full->number, record->link);
+	else
+		ctl_table_printf(table, "?+%" PRIu32, record->link);
+}
+
+static void add_row(struct ctl_table *table, const struct still_record *records,
+    size_t n, const struct still_record *record)
 {
 	struct still_buf buf = STILL_BUF_INIT;
 
 	ctl_table_printf(table, "%" PRIu64, record->number);
 	ctl_table_add(table, record->id);
 	ctl_table_add(table, still_session_kind_word(record->kind));
+	add_chain(table, records, n, record);
 	ctl_buf_time(&buf, record->begun_at_ns);
 	ctl_table_take(table, &buf);
 	still_buf_size(&buf, record->bytes);
@@ -65,6 +87,7 @@ static int print_table(
 	    {"NUMBER", true},
 	    {"SESSION", false},
 	    {"KIND", false},
+	    {"CHAIN", false},
 	    {"BEGUN", false},
 	    {"SIZE", true},
 	    {"FILES", true},
@@ -79,7 +102,7 @@ static int print_table(
 
 	ctl_table_init(&table, columns, several ? n_columns : n_columns - 1);
 	for (size_t i = 0; i < n; i++) {
-		add_row(&table, &records[i]);
+		add_row(&table, records, n, &records[i]);
 		if (several)
 			ctl_table_add(&table, records[i].source);
 	}

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ struct ctl_mounted_origin {
 	struct ctl_channel channel;
 	atomic_uint_fast64_t captured_bytes; /* as last told, by begin */
 	atomic_uint_fast64_t capture_bytes;
-	int dirfd; /* of backup/; -1: not open */
+	int dirfd;    /* of the session's directory; -1: not open */
+	char dir[32]; /* its path in the mount: "backup" */
 	char session[STILL_SESSION_ID_BYTES];
 	char state_dir[4096];        /* as the daemon told it at begin */
 	struct still_entry *entries; /* owned, with their paths */
@@ -86,8 +88,8 @@ static int run_job(struct ctl_mounted_origin *mounted, unsigned long request,
 static int fail(const struct ctl_mounted_origin *mounted, const char *path,
     int sys_errno, struct still_error *err)
 {
-	return still_error_sys(err, sys_errno, NULL, "`%s/backup%s%s`",
-	    mounted->mountpoint, *path ? "/" : "", path);
+	return still_error_sys(err, sys_errno, NULL, "`%s/%s%s%s`",
+	    mounted->mountpoint, mounted->dir, *path ? "/" : "", path);
 }
 
 /* Takes `path`, and `target`, which may be NULL. */
@@ -160,8 +162,8 @@ static int add_child(struct ctl_mounted_origin *mounted, uint32_t parent,
 		rc = read_link(mounted, fd, name, path, &target, err);
 	else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		rc = still_error_set(err, STILL_ERR_INVALID, 0, NULL,
-		    "`%s/backup/%s`: neither a file nor a directory",
-		    mounted->mountpoint, path);
+		    "`%s/%s/%s`: neither a file nor a directory",
+		    mounted->mountpoint, mounted->dir, path);
 	if (rc == 0)
 		return add(mounted, path, target, parent, &st, err);
 	free(path);
@@ -173,7 +175,7 @@ static bool is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* backup/ itself is not opened a second time: if its session is over meanwhile,
+/* The topmost one is not opened a second time: if its session is over meanwhile,
  * that would begin another. */
 static int open_dir(const struct ctl_mounted_origin *mounted, uint32_t index)
 {
@@ -220,7 +222,7 @@ static int walk(struct ctl_mounted_origin *mounted, const atomic_bool *cancel,
 	struct stat st;
 	int rc;
 
-	mounted->dirfd = openat(mounted->channel.fd, "backup",
+	mounted->dirfd = openat(mounted->channel.fd, mounted->dir,
 	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (mounted->dirfd < 0 || fstat(mounted->dirfd, &st) != 0)
 		return fail(mounted, "", errno, err);
@@ -329,11 +331,18 @@ static int mounted_begin(
 {
 	struct ctl_mounted_origin *mounted = arg;
 	struct still_control io;
+	const struct ctl_options *o = mounted->options;
 	int rc = run_job(mounted, STILL_CONTROL_BEGIN,
-	    mounted->options->copy ? STILL_CONTROL_COPY : 0, cancel, &io, err);
+	    o->incremental ? STILL_CONTROL_INCREMENTAL
+		: o->copy  ? STILL_CONTROL_COPY
+			   : 0,
+	    cancel, &io, err);
 
 	if (rc < 0)
 		return rc;
+	if (o->incremental)
+		snprintf(mounted->dir, sizeof(mounted->dir),
+		    "incremental/%06" PRIu64, io.number);
 	memcpy(mounted->session, io.session, sizeof(mounted->session));
 	memcpy(mounted->state_dir, io.state_dir, sizeof(mounted->state_dir));
 	rc = walk(mounted, cancel, err);
@@ -381,6 +390,17 @@ static ssize_t mounted_read(void *arg, uint32_t index, uint64_t off_bytes,
 	return n < 0 ? read_failed(mounted, path, (int) -n, err) : n;
 }
 
+/* What a mount keeps for incremental sessions goes when it is not needed any
+ * more; one that keeps nothing has no such directory. */
+static bool truncates(const struct ctl_mounted_origin *mounted)
+{
+	struct stat st;
+
+	return !mounted->options->no_truncate && !mounted->options->copy &&
+	    fstatat(mounted->channel.fd, "incremental", &st,
+		AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* The daemon does one thing at a time. What somebody else has asked for, such
  * as a session of his own, which he cannot have now, is soon done; and a whole
  * copy is not given up for it. */
@@ -390,8 +410,9 @@ static int ask_commit(struct ctl_mounted_origin *mounted,
 	int64_t until_ns = still_sys_monotonic_ns() + COMMIT_PATIENCE_NS;
 
 	for (;;) {
-		int rc = run_job(
-		    mounted, STILL_CONTROL_COMMIT, 0, NULL, io, err);
+		int rc = run_job(mounted, STILL_CONTROL_COMMIT,
+		    truncates(mounted) ? STILL_CONTROL_TRUNCATE : 0, NULL, io,
+		    err);
 
 		if (rc != STILL_ERR_BUSY ||
 		    still_sys_monotonic_ns() >= until_ns)
@@ -438,6 +459,7 @@ int ctl_mounted_origin_new(const char *mountpoint,
 	mounted->mountpoint = mountpoint;
 	mounted->options = options;
 	mounted->dirfd = -1;
+	strcpy(mounted->dir, "backup");
 	rc = ctl_channel_open(mountpoint, &mounted->channel, err);
 	if (rc < 0) {
 		free(mounted);

@@ -17,7 +17,7 @@
 
 #include "base/error.h"
 
-#define CTL_WORDS_MAX 2
+#define CTL_WORDS_MAX 1024
 
 /* What all verbs together can be asked. Texts are borrowed from argv. */
 struct ctl_options {
@@ -27,8 +27,14 @@ struct ctl_options {
 	const char *state; /* NULL: the mount's, or the default one */
 	bool copy;
 	bool create;
-	bool atomic; /* says what is so anyway, as does the next */
+	bool atomic; /* says what is so anyway */
+	bool incremental;
+	bool chain; /* incremental ones will build on it */
+	bool truncate;
 	bool no_truncate;
+	bool dry_run;
+	bool elsewhere;      /* somebody else has truncated */
+	uint32_t upto;       /* the number of a session; 0: not said */
 	uint32_t threads;    /* 0: as many as are of use */
 	const char *session; /* NULL: whichever is there */
 	bool lazy;

@@ -68,6 +68,18 @@ static int set_rest(json_t *object, const struct still_record *record)
 	rc |= set_integer(object, "bytes", record->bytes);
 	rc |= set_integer(object, "bytes_served", record->bytes_served);
 	rc |= set_integer(object, "damaged", record->n_damaged);
+	rc |= ctl_json_set_text(
+	    object, "base", record->base[0] ? record->base : NULL);
+	rc |= ctl_json_set_text(
+	    object, "chain", record->chain[0] ? record->chain : NULL);
+	rc |= set_integer(object, "link", record->link);
+	rc |= json_object_set_new(
+	    object, "forced", json_boolean(record->forced));
+	rc |= json_object_set_new(
+	    object, "truncated", json_boolean(record->truncated));
+	rc |= ctl_json_set_text(object, "truncated_range", record->range);
+	rc |= json_object_set_new(
+	    object, "truncated_elsewhere", json_boolean(record->elsewhere));
 	rc |= ctl_json_set_text(object, "verified", record->verified);
 	rc |= ctl_json_set_text(object, "error", record->error);
 	rc |= ctl_json_set_text(object, "hint", record->hint);

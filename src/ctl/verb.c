@@ -21,6 +21,7 @@ const struct ctl_verb *const ctl_verbs[] = {
     &ctl_verb_begin,
     &ctl_verb_commit,
     &ctl_verb_abort,
+    &ctl_verb_truncate,
     &ctl_verb_umount,
     &ctl_verb_list,
     &ctl_verb_verify,

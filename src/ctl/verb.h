@@ -47,6 +47,7 @@ extern const struct ctl_verb ctl_verb_commit;
 extern const struct ctl_verb ctl_verb_list;
 extern const struct ctl_verb ctl_verb_restore;
 extern const struct ctl_verb ctl_verb_status;
+extern const struct ctl_verb ctl_verb_truncate;
 extern const struct ctl_verb ctl_verb_umount;
 extern const struct ctl_verb ctl_verb_verify;
 

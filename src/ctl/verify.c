@@ -33,13 +33,22 @@ static enum ctl_exit status_of(const struct still_verified *verified)
 
 static const char *result_of(const struct still_verified *verified)
 {
+	bool several = verified->sets > 1;
+
 	switch (status_of(verified)) {
 	case CTL_EXIT_DONE:
-		return "the set is whole";
+		return several ? "the sets are whole, and one chain"
+		    : verified->base
+		    ? "the set is whole; it is worth nothing without its base"
+		    : "the set is whole";
 	case CTL_EXIT_WARNINGS:
-		return "the set is whole; not all of it could be checked";
+		return several
+		    ? "the sets are whole, and one chain; not all of it could "
+		      "be checked"
+		    : "the set is whole; not all of it could be checked";
 	default:
-		return "the set is damaged: it is no backup";
+		return several ? "the chain is damaged: it is no backup"
+			       : "the set is damaged: it is no backup";
 	}
 }
 
@@ -79,9 +88,17 @@ static void add_head(struct still_buf *buf, const struct ctl_options *o,
     const struct still_verified *verified)
 {
 	add_line(buf, "set:", verified->path);
+	if (verified->sets > 1)
+		still_buf_printf(buf,
+		    "sets:      %" PRIu32
+		    ", a full one and what builds on it\n",
+		    verified->sets);
 	add_line(buf, "source:", verified->source);
 	if (verified->session)
 		add_line(buf, "session:", verified->session);
+	if (verified->base && verified->sets == 1)
+		still_buf_printf(buf, "builds on: %s, number %" PRIu64 "\n",
+		    verified->base, verified->base_number);
 	if (verified->frozen_at_ns) {
 		still_buf_str(buf, "frozen at: ");
 		ctl_buf_time(buf, verified->frozen_at_ns);
@@ -162,6 +179,8 @@ static int fill_json(json_t *root, const struct ctl_options *o,
 	rc |= ctl_json_set_name(root, "source", verified->source);
 	rc |= ctl_json_set_text(root, "session", verified->session);
 	rc |= ctl_json_set_text(root, "kind", verified->kind);
+	rc |= set_count(root, "sets", verified->sets);
+	rc |= ctl_json_set_text(root, "base", verified->base);
 	rc |= ctl_json_set_text(root, "engine", verified->engine);
 	rc |= ctl_json_set_time(root, "frozen_at", verified->frozen_at_ns);
 	rc |= set_count(root, "files", verified->files);
@@ -232,7 +251,8 @@ const struct ctl_verb ctl_verb_verify = {
 	"Read all of SET, a directory that was copied out of a mount or that\n"
 	"`stillctl backup` wrote to: compare it with its checksums and with what\n"
 	"it says of itself, and let the engine check each database. Needs no\n"
-	"mount, and changes nothing.\n",
+	"mount, and changes nothing. Of a directory of backups all sets are read,\n"
+	"and each must build on the one before.\n",
     .target = CTL_TARGET_DIR,
     .usage = "SET",
     .min_words = 1,

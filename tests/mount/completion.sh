@@ -27,7 +27,7 @@ offers() {
 	got=$(complete_bash "$@")
 	[ "$got" = "$(tr ' ' '\n' <<<"$want")" ] || fail "$*: '$got', not '$want'"
 }
-offers '--help --version abort backup begin check commit list restore status umount verify' ''
+offers '--help --version abort backup begin check commit list restore status truncate umount verify' ''
 offers 'check commit' c
 offers 'status' st
 offers '--copy --help --json --quiet --state' begin -

@@ -203,7 +203,7 @@ static int pass_check(void *arg, struct still_error *err)
 static int backup(struct fixture *f)
 {
 	struct still_own_session *own = still_own_session_new(
-	    f->instance, f->events, STILL_FULL, &f->inner);
+	    f->instance, f->events, STILL_FULL, NULL, &f->inner);
 	struct still_origin outer = {pass_begin, pass_captured, pass_session,
 	    pass_entries, pass_read, pass_check, counting_commit,
 	    counting_abort, f};

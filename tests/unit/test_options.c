@@ -108,6 +108,7 @@ static void flags(void **state)
 	    {"assist", offsetof(struct fs_options, assist)},
 	    {"direct_io", offsetof(struct fs_options, direct_io)},
 	    {"force", offsetof(struct fs_options, force)},
+	    {"incremental", offsetof(struct fs_options, incremental)},
 	    {"noexec", offsetof(struct fs_options, noexec)},
 	    {"nonempty", offsetof(struct fs_options, nonempty)},
 	};
@@ -566,7 +567,7 @@ static void help_lists_nothing_else(void **state)
 		line += name;
 		n++;
 	}
-	assert_int_equal(n, 21);
+	assert_int_equal(n, 22);
 	free(text);
 }
 

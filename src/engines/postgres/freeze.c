@@ -146,7 +146,8 @@ static int compare_control(const struct freeze *freeze, struct still_error *err)
 	    "host, outside of any container.",
 	    "server of `%s`: the files in `%s` are not those of the server: "
 	    "its checkpoint at " STILL_PG_LSN " is not in pg_control",
-	    shown(freeze), freeze->instance->examined.pgdata,
+	    freeze->instance->examined.conn.shown,
+	    freeze->instance->examined.pgdata,
 	    STILL_PG_LSN_ARGS(frozen->label.check_point_lsn));
 }
 

@@ -18,7 +18,7 @@
 #include "base/path.h"
 #include "base/rmtree.h"
 #include "base/sys.h"
-#include "core/chain.h"
+#include "core/set_chain.h"
 #include "core/dest_parts.h"
 #include "tests/unit/scratch.h"
 
@@ -157,7 +157,7 @@ static void ignore(
 /* The sets called so, with spaces between. */
 static int check(struct fixture *f, const char *names)
 {
-	struct still_chain chain;
+	struct still_set_chain chain;
 	char *paths[N_MAX];
 	char *copy = strdup(names);
 	char *rest = copy;
@@ -167,11 +167,11 @@ static int check(struct fixture *f, const char *names)
 	for (char *name; (name = strsep(&rest, " "));)
 		paths[n++] = strdup(scratch_path(f->dir, name));
 	still_error_clear(&f->err);
-	rc = still_chain_open(
+	rc = still_set_chain_open(
 	    (const char *const *) paths, n, ignore, NULL, &chain, &f->err);
 	assert_int_equal(rc, 0);
-	rc = still_chain_check(&chain, &f->err);
-	still_chain_release(&chain);
+	rc = still_set_chain_check(&chain, &f->err);
+	still_set_chain_release(&chain);
 	while (n > 0)
 		free(paths[--n]);
 	free(copy);
@@ -319,25 +319,25 @@ static void put_dest(struct fixture *f)
 /* How many sets are one chain there; whatever is there is one. */
 static size_t length(struct fixture *f)
 {
-	struct still_chain chain;
+	struct still_set_chain chain;
 	char **paths = NULL;
 	size_t n = 0;
-	int rc = still_chain_find(f->dir, 0, &paths, &n, &f->err);
+	int rc = still_set_chain_find(f->dir, 0, &paths, &n, &f->err);
 
 	/* Those that were put aside are told, and not forgotten. */
 	if (rc == STILL_ERR_BUSY) {
 		still_error_clear(&f->err);
-		still_chain_free_paths(paths, n);
+		still_set_chain_free_paths(paths, n);
 		return 0;
 	}
 	assert_int_equal(rc, 0);
-	assert_int_equal(still_chain_open((const char *const *) paths, n,
+	assert_int_equal(still_set_chain_open((const char *const *) paths, n,
 			     ignore, NULL, &chain, &f->err),
 	    0);
-	if (still_chain_check(&chain, &f->err) != 0)
+	if (still_set_chain_check(&chain, &f->err) != 0)
 		fail_msg("%s", still_error_msg(&f->err));
-	still_chain_release(&chain);
-	still_chain_free_paths(paths, n);
+	still_set_chain_release(&chain);
+	still_set_chain_free_paths(paths, n);
 	return n;
 }
 
@@ -380,22 +380,22 @@ static void finds_links(void **state)
 
 	put_dest(f);
 	assert_int_equal(length(f), 4);
-	assert_int_equal(still_chain_find(f->dir, 3, &paths, &n, NULL), 0);
+	assert_int_equal(still_set_chain_find(f->dir, 3, &paths, &n, NULL), 0);
 	assert_int_equal(n, 3);
 	assert_true(still_path_ends(paths[2], "/incremental/000003"));
-	still_chain_free_paths(paths, n);
-	assert_int_equal(
-	    still_chain_find(f->dir, 9, &paths, &n, NULL), STILL_ERR_NOTFOUND);
-	still_chain_free_paths(paths, n);
+	still_set_chain_free_paths(paths, n);
+	assert_int_equal(still_set_chain_find(f->dir, 9, &paths, &n, NULL),
+	    STILL_ERR_NOTFOUND);
+	still_set_chain_free_paths(paths, n);
 	assert_int_equal(mkdir(scratch_path(f->dir, "incremental/5"), 0700), 0);
-	assert_int_equal(
-	    still_chain_find(f->dir, 0, &paths, &n, NULL), STILL_ERR_INVALID);
-	still_chain_free_paths(paths, n);
-	assert_int_equal(still_chain_number("000042"), 42);
-	assert_int_equal(still_chain_number("1234567"), 1234567);
-	assert_int_equal(still_chain_number("0000042"), 0);
-	assert_int_equal(still_chain_number("000000"), 0);
-	assert_int_equal(still_chain_number("00004x"), 0);
+	assert_int_equal(still_set_chain_find(f->dir, 0, &paths, &n, NULL),
+	    STILL_ERR_INVALID);
+	still_set_chain_free_paths(paths, n);
+	assert_int_equal(still_set_chain_number("000042"), 42);
+	assert_int_equal(still_set_chain_number("1234567"), 1234567);
+	assert_int_equal(still_set_chain_number("0000042"), 0);
+	assert_int_equal(still_set_chain_number("000000"), 0);
+	assert_int_equal(still_set_chain_number("00004x"), 0);
 }
 
 static void refuses_what_is_foreign(void **state)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
-#include "core/chain.h"
+#include "core/set_chain.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,24 +10,24 @@
 
 #define IN_ORDER "Name the full set first, then each link behind its base."
 
-void still_chain_name(uint64_t number, char ret[STILL_CHAIN_NAME_BYTES])
+void still_set_chain_name(uint64_t number, char ret[STILL_SET_CHAIN_NAME_BYTES])
 {
-	snprintf(ret, STILL_CHAIN_NAME_BYTES, "%06" PRIu64, number);
+	snprintf(ret, STILL_SET_CHAIN_NAME_BYTES, "%06" PRIu64, number);
 }
 
-uint64_t still_chain_number(const char *name)
+uint64_t still_set_chain_number(const char *name)
 {
-	char again[STILL_CHAIN_NAME_BYTES];
+	char again[STILL_SET_CHAIN_NAME_BYTES];
 	uint64_t number = strtoull(name, NULL, 10);
 
-	still_chain_name(number, again);
+	still_set_chain_name(number, again);
 	return strcmp(name, again) == 0 ? number : 0;
 }
 
 /* ---- open ---------------------------------------------------------------- */
 
 struct flawing {
-	still_chain_flaw_fn *flaw;
+	still_set_chain_flaw_fn *flaw;
 	void *arg;
 	size_t index;
 };
@@ -39,13 +39,13 @@ static void pass_on(void *arg, const char *path, const struct still_error *what)
 	flawing->flaw(flawing->arg, flawing->index, path, what);
 }
 
-int still_chain_open(const char *const *paths, size_t n,
-    still_chain_flaw_fn *flaw, void *arg, struct still_chain *ret,
+int still_set_chain_open(const char *const *paths, size_t n,
+    still_set_chain_flaw_fn *flaw, void *arg, struct still_set_chain *ret,
     struct still_error *err)
 {
 	int rc = 0;
 
-	*ret = (struct still_chain) STILL_CHAIN_INIT;
+	*ret = (struct still_set_chain) STILL_SET_CHAIN_INIT;
 	ret->sets = calloc(n, sizeof(ret->sets[0]));
 	if (!ret->sets)
 		return still_error_nomem(err);
@@ -59,12 +59,12 @@ int still_chain_open(const char *const *paths, size_t n,
 	return rc;
 }
 
-void still_chain_release(struct still_chain *chain)
+void still_set_chain_release(struct still_set_chain *chain)
 {
 	for (size_t i = 0; i < chain->n; i++)
 		still_set_release(&chain->sets[i]);
 	free(chain->sets);
-	*chain = (struct still_chain) STILL_CHAIN_INIT;
+	*chain = (struct still_set_chain) STILL_SET_CHAIN_INIT;
 }
 
 /* ---- rules 1 and 2 ------------------------------------------------------- */
@@ -76,7 +76,7 @@ static bool is_known(const struct still_set *set)
 
 /* One of them that is that session, or NULL. */
 static const struct still_set *find(
-    const struct still_chain *chain, const char *session)
+    const struct still_set_chain *chain, const char *session)
 {
 	for (size_t i = 0; i < chain->n; i++)
 		if (is_known(&chain->sets[i]) &&
@@ -87,7 +87,7 @@ static const struct still_set *find(
 
 /* What is said of a set that stands where it cannot. */
 static int misplaced(
-    const struct still_chain *chain, size_t i, struct still_error *err)
+    const struct still_set_chain *chain, size_t i, struct still_error *err)
 {
 	const struct still_set *set = &chain->sets[i];
 	const struct still_set *twin = find(chain, set->session);
@@ -106,7 +106,7 @@ static int misplaced(
 
 /* The base of a link is not the set before it. */
 static int apart(
-    const struct still_chain *chain, size_t i, struct still_error *err)
+    const struct still_set_chain *chain, size_t i, struct still_error *err)
 {
 	const struct still_set *set = &chain->sets[i];
 	const struct still_set *base = find(chain, set->base);
@@ -165,7 +165,7 @@ static int check_base(const struct still_set *set, const struct still_set *base,
 }
 
 static int check_link(
-    const struct still_chain *chain, size_t i, struct still_error *err)
+    const struct still_set_chain *chain, size_t i, struct still_error *err)
 {
 	const struct still_set *set = &chain->sets[i];
 	const struct still_set *last = i > 0 ? set - 1 : NULL;
@@ -178,7 +178,8 @@ static int check_link(
 	return check_base(set, last, err);
 }
 
-int still_chain_check(const struct still_chain *chain, struct still_error *err)
+int still_set_chain_check(
+    const struct still_set_chain *chain, struct still_error *err)
 {
 	int rc = 0;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* chain_find: the sets of a chain in a directory of backups. */
+/* set_chain_find: the sets of a chain in a directory of backups. */
 #include "config.h"
 
 #include <dirent.h>
@@ -14,7 +14,7 @@
 
 #include "base/path.h"
 #include "base/sys.h"
-#include "core/chain.h"
+#include "core/set_chain.h"
 #include "core/dest_parts.h"
 
 struct finding {
@@ -44,13 +44,13 @@ static bool is_alone(int dirfd)
 static int note(
     struct finding *finding, const char *name, struct still_error *err)
 {
-	uint64_t number = still_chain_number(name);
+	uint64_t number = still_set_chain_number(name);
 	uint64_t *grown;
 
 	if (number == 0)
 		return still_error_set(err, STILL_ERR_INVALID, ENOTEMPTY,
 		    "Look what it is, and move it away.",
-		    "`%s/" STILL_CHAIN_LINKS "/%s`: is not the name of an "
+		    "`%s/" STILL_SET_CHAIN_LINKS "/%s`: is not the name of an "
 		    "incremental set",
 		    finding->path, name);
 	finding->met |= number == finding->upto;
@@ -73,7 +73,7 @@ static int read_links(
 	int next = 0;
 	int rc = 0;
 	int fd = still_sys_open_beneath(
-	    dirfd, STILL_CHAIN_LINKS, O_RDONLY | O_DIRECTORY);
+	    dirfd, STILL_SET_CHAIN_LINKS, O_RDONLY | O_DIRECTORY);
 
 	if (fd == -ENOENT)
 		return 0;
@@ -86,7 +86,7 @@ static int read_links(
 		close(fd);
 	if (rc == 0 && next < 0)
 		rc = still_error_sys(err, -next, NULL,
-		    "`%s/" STILL_CHAIN_LINKS "`", finding->path);
+		    "`%s/" STILL_SET_CHAIN_LINKS "`", finding->path);
 	return rc;
 }
 
@@ -110,8 +110,8 @@ static int check_aside(
 		return rc;
 	return still_error_set(err, STILL_ERR_BUSY, 0,
 	    "Wait until a backup that is under way has ended. If there is none, "
-	    "rename it to `" STILL_CHAIN_LINKS "`, or name `" STILL_DEST_FULL
-	    "` to do without.",
+	    "rename it to `" STILL_SET_CHAIN_LINKS
+	    "`, or name `" STILL_DEST_FULL "` to do without.",
 	    "`%s`: its incremental sets are called `%s`: a backup is under way, "
 	    "or was killed",
 	    finding->path, name);
@@ -121,7 +121,7 @@ static int make_paths(const struct finding *finding, bool alone, char ***ret,
     size_t *ret_n, struct still_error *err)
 {
 	char **paths = calloc(finding->n + 1, sizeof(paths[0]));
-	char name[STILL_CHAIN_NAME_BYTES];
+	char name[STILL_SET_CHAIN_NAME_BYTES];
 	int rc = 0;
 
 	if (!paths)
@@ -131,8 +131,8 @@ static int make_paths(const struct finding *finding, bool alone, char ***ret,
 	paths[0] = alone ? strdup(finding->path)
 			 : still_path_join(finding->path, STILL_DEST_FULL);
 	for (size_t i = 0; i < finding->n; i++) {
-		still_chain_name(finding->numbers[i], name);
-		if (asprintf(&paths[i + 1], "%s/" STILL_CHAIN_LINKS "/%s",
+		still_set_chain_name(finding->numbers[i], name);
+		if (asprintf(&paths[i + 1], "%s/" STILL_SET_CHAIN_LINKS "/%s",
 			finding->path, name) < 0)
 			paths[i + 1] = NULL;
 		*ret_n = i + 2;
@@ -164,7 +164,7 @@ static int find(struct finding *finding, int dirfd, char ***ret, size_t *ret_n,
 	return rc == 0 ? make_paths(finding, alone, ret, ret_n, err) : rc;
 }
 
-int still_chain_find(const char *path, uint64_t upto, char ***ret,
+int still_set_chain_find(const char *path, uint64_t upto, char ***ret,
     size_t *ret_n, struct still_error *err)
 {
 	struct finding finding = {.path = path, .upto = upto};
@@ -182,7 +182,7 @@ int still_chain_find(const char *path, uint64_t upto, char ***ret,
 	return rc;
 }
 
-void still_chain_free_paths(char **paths, size_t n)
+void still_set_chain_free_paths(char **paths, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		free(paths[i]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chain: a full set, and incremental ones that build on it, one on the other.
+ * set_chain: a full set, and incremental ones that build on it, one on the other.
  *
  *	full  <-  link 1  <-  link 2  <-  ...
  *
@@ -17,28 +17,29 @@
  *
  * Threads: opened by one, then constant.
  */
-#ifndef STILL_CORE_CHAIN_H
-#define STILL_CORE_CHAIN_H
+#ifndef STILL_CORE_SET_CHAIN_H
+#define STILL_CORE_SET_CHAIN_H
 
 #include "core/set.h"
 
-#define STILL_CHAIN_LINKS "incremental"
-#define STILL_CHAIN_NAME_BYTES 24
+#define STILL_SET_CHAIN_LINKS "incremental"
+#define STILL_SET_CHAIN_NAME_BYTES 24
 
 /* What a link of that number is called in its directory. */
-void still_chain_name(uint64_t number, char ret[STILL_CHAIN_NAME_BYTES]);
+void still_set_chain_name(
+    uint64_t number, char ret[STILL_SET_CHAIN_NAME_BYTES]);
 
 /* Is it what a link is called? False, or its number; which is not 0. */
-uint64_t still_chain_number(const char *name);
+uint64_t still_set_chain_number(const char *name);
 
-struct still_chain {
+struct still_set_chain {
 	struct still_set *sets; /* owned; the full one first */
 	size_t n;
 };
 
-#define STILL_CHAIN_INIT \
-	{                \
-		NULL, 0  \
+#define STILL_SET_CHAIN_INIT \
+	{                    \
+		NULL, 0      \
 	}
 
 /*
@@ -48,20 +49,20 @@ struct still_chain {
  * NOTFOUND when there is no such link. A process that died while it replaced a
  * chain may have left its links under another name: BUSY, naming it. INVALID:
  * something foreign is among the links. The caller frees the paths and the array
- * with still_chain_free_paths(), in every case.
+ * with still_set_chain_free_paths(), in every case.
  */
-int still_chain_find(const char *path, uint64_t upto, char ***ret,
+int still_set_chain_find(const char *path, uint64_t upto, char ***ret,
     size_t *ret_n, struct still_error *err);
-void still_chain_free_paths(char **paths, size_t n);
+void still_set_chain_free_paths(char **paths, size_t n);
 
 /* What is wrong with the set at `index`, as still_set_flaw_fn. */
-typedef void still_chain_flaw_fn(
+typedef void still_set_chain_flaw_fn(
     void *arg, size_t index, const char *path, const struct still_error *what);
 
 /* Open the sets at `paths`. Fails as still_set_open() does. Release it in every
  * case. */
-int still_chain_open(const char *const *paths, size_t n,
-    still_chain_flaw_fn *flaw, void *arg, struct still_chain *ret,
+int still_set_chain_open(const char *const *paths, size_t n,
+    still_set_chain_flaw_fn *flaw, void *arg, struct still_set_chain *ret,
     struct still_error *err);
 
 /*
@@ -69,8 +70,9 @@ int still_chain_open(const char *const *paths, size_t n,
  * INVALID: one is named twice, or out of its turn. A set that is not described,
  * or has no list, is not looked at: something else is wrong with it.
  */
-int still_chain_check(const struct still_chain *chain, struct still_error *err);
+int still_set_chain_check(
+    const struct still_set_chain *chain, struct still_error *err);
 
-void still_chain_release(struct still_chain *chain);
+void still_set_chain_release(struct still_set_chain *chain);
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "tests/engine/contract_chain.h"
 #include "tests/engine/meetings.h"
 #include "tests/lib/fake_engine.h"
 #include "tests/unit/scratch.h"
@@ -384,6 +385,16 @@ static void stops_when_told(struct context *c)
 	context_thaw(c);
 }
 
+static void builds_on(struct context *c)
+{
+	contract_builds_on(&c->source);
+}
+
+static void truncates(struct context *c)
+{
+	contract_truncates(&c->source);
+}
+
 static void detaches_nothing(struct context *c)
 {
 	(void) c;
@@ -406,6 +417,8 @@ static const struct {
     {"leaks no descriptor", leaks_no_descriptor},
     {"thaws more than once", thaws_more_than_once},
     {"stops when told", stops_when_told},
+    {"builds on", builds_on},
+    {"truncates", truncates},
     {"detaches nothing", detaches_nothing},
 };
 #define N_PROMISES (sizeof(promises) / sizeof(promises[0]))

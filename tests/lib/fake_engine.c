@@ -3,10 +3,15 @@
 
 #include "tests/lib/fake_engine.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/hash.h"
+#include "base/json.h"
 #include "base/sys.h"
 
 #define PATH_BYTES 40 /* of "data/sub/NUMBER.db" */
@@ -107,6 +112,7 @@ void still_fake_reset(void)
 	still_fake.size_bytes[1] = 4096;
 	still_fake.size_bytes[2] = 300001;
 	still_fake.seed = 1;
+	still_fake.page_bytes = 4096;
 	still_fake.damaged_at_freeze = -1;
 	still_fake.unfrozen = -1;
 	still_fake.fault.number = -1;
@@ -272,6 +278,7 @@ static int hand_over(struct database *database, struct still_builder *builder,
 	    .uid = 4713,
 	    .gid = 4714,
 	    .identity = identify(database, identity),
+	    .page_bytes = still_fake.page_bytes,
 	    .object = database,
 	};
 	int rc;
@@ -349,9 +356,162 @@ static int fake_close(struct still_engine_instance *base, void *object,
 	return 0;
 }
 
-static int hand_over_all(struct instance *instance,
+/* ---- what later sessions build on ----------------------------------------- */
+
+static int note(struct instance *instance, struct still_builder *builder,
+    struct still_error *err)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < instance->n_infos; i++) {
+		const struct database *database = &instance->databases[i];
+
+		json_array_append_new(all,
+		    json_pack("{s:I, s:I}", "seed", (json_int_t) database->seed,
+			"size", (json_int_t) database->size_bytes));
+	}
+	return still_builder_note(builder, all, err);
+}
+
+/* Database `number` as it was in the base. False when it was not there. */
+static bool was_there(
+    const struct still_base *base, size_t number, struct database *ret)
+{
+	const json_t *old = base ? json_array_get(base->note, number) : NULL;
+
+	if (!old)
+		return false;
+	*ret = (struct database){
+	    .number = number,
+	    .seed = (uint64_t) json_integer_value(json_object_get(old, "seed")),
+	    .size_bytes = (uint64_t) json_integer_value(
+		json_object_get(old, "size")),
+	};
+	return true;
+}
+
+static uint64_t sum_of_page(
+    const struct database *database, uint64_t page, uint32_t page_bytes)
+{
+	uint64_t off = page * page_bytes;
+	uint8_t data[65536];
+	size_t len = page_bytes;
+
+	assert(page_bytes <= sizeof(data));
+	if (len > database->size_bytes - off)
+		len = (size_t) (database->size_bytes - off);
+	still_fake_content(database->seed, database->number, off, data, len);
+	return still_hash64(data, len);
+}
+
+static uint64_t pages_of(const struct database *database, uint32_t page_bytes)
+{
+	return database->size_bytes / page_bytes +
+	    (database->size_bytes % page_bytes != 0);
+}
+
+static bool are_right(
+    const struct database *old, const struct still_page_sums *sums)
+{
+	if (sums->page_bytes != still_fake.page_bytes ||
+	    sums->n != pages_of(old, sums->page_bytes))
+		return false;
+	for (uint64_t i = 0; i < sums->n; i++)
+		if (sums->sums[i] != sum_of_page(old, i, sums->page_bytes))
+			return false;
+	return true;
+}
+
+static void look_at_base(const struct still_base *base)
+{
+	struct database old;
+
+	still_fake.base[0] = '\0';
+	if (!base)
+		return;
+	snprintf(still_fake.base, sizeof(still_fake.base), "%s", base->session);
+	for (size_t i = 0; was_there(base, i, &old); i++) {
+		struct still_page_sums sums;
+		int rc = base->page_sums(
+		    base->arg, still_fake_path(i), &sums, NULL);
+
+		if (rc == STILL_ERR_NOTFOUND)
+			still_fake.n_sums_missing++;
+		else if (rc == 0 && are_right(&old, &sums))
+			still_fake.n_sums_right++;
+		else
+			still_fake.n_sums_wrong++;
+	}
+}
+
+static int sum_up(const struct database *database, const char *path,
     struct still_builder *builder, struct still_error *err)
 {
+	uint32_t page_bytes = still_fake.page_bytes;
+	uint64_t *sums;
+	uint64_t n;
+	int rc;
+
+	if (page_bytes == 0)
+		return 0;
+	n = pages_of(database, page_bytes);
+	rc = still_builder_page_sums(builder, path, page_bytes, n, &sums, err);
+	for (uint64_t i = 0; rc == 0 && i < n; i++)
+		sums[i] = sum_of_page(database, i, page_bytes);
+	return rc;
+}
+
+/* All of it, in a log, if it is another one. */
+static int add_increment(struct database *database, const struct database *old,
+    struct still_builder *builder, struct still_error *err)
+{
+	bool changed = database->seed != old->seed ||
+	    database->size_bytes != old->size_bytes;
+	char path[PATH_BYTES];
+	char log[PATH_BYTES + 8];
+	struct still_file_spec spec = {
+	    .path = log,
+	    .size_bytes = database->size_bytes,
+	    .mode = 0640,
+	    .uid = 4713,
+	    .gid = 4714,
+	    .object = database,
+	};
+	json_t *description;
+	int rc = 0;
+
+	write_path(path, sizeof(path), database->number);
+	snprintf(log, sizeof(log), "logs/%s", path + strlen("data/"));
+	if (changed)
+		rc = still_builder_file(builder, &spec, err);
+	if (rc < 0)
+		return rc;
+	description = json_pack("{s:s, s:I, s:b, s:s?, s:{s:s, s:I}}", "path",
+	    path, "size_bytes", (json_int_t) database->size_bytes, "frozen", 1,
+	    "increment", changed ? log : NULL, "log", "mode", "none", "end",
+	    (json_int_t) database->number);
+	rc = still_builder_database(builder, description, err);
+	return rc < 0 ? rc : sum_up(database, path, builder, err);
+}
+
+static int tell_dropped(const struct instance *instance,
+    const struct still_base *base, struct still_builder *builder,
+    struct still_error *err)
+{
+	struct database old;
+	int rc = 0;
+
+	for (size_t i = instance->n_infos; rc == 0 && was_there(base, i, &old);
+	     i++)
+		rc = still_builder_dropped(builder, still_fake_path(i), err);
+	return rc;
+}
+
+static int hand_over_all(struct instance *instance,
+    const struct still_freeze_request *request, struct still_builder *builder,
+    struct still_error *err)
+{
+	struct database old;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < instance->n_infos; i++) {
@@ -359,13 +519,21 @@ static int hand_over_all(struct instance *instance,
 
 		database->number = i;
 		database->size_bytes = still_fake.size_bytes[i];
-		database->seed = still_fake.seed;
+		database->seed = still_fake.seed + still_fake.own_seed[i];
+		if (request->incremental && was_there(request->base, i, &old)) {
+			rc = add_increment(database, &old, builder, err);
+			continue;
+		}
 		if (i == 1)
 			rc = still_builder_dir(
 			    builder, "data/sub", 0777, 4715, 4716, err);
 		if (rc == 0)
 			rc = hand_over(database, builder, err);
 	}
+	if (rc == 0)
+		rc = note(instance, builder, err);
+	if (rc == 0 && request->incremental)
+		rc = tell_dropped(instance, request->base, builder, err);
 	if (rc == 0 && still_fake.shaped)
 		rc = hand_over_shape(instance, builder, err);
 	if (rc == 0 && still_fake.extra_path) {
@@ -417,6 +585,8 @@ static int fake_freeze(struct still_engine_instance *base,
 		return still_error_set(err, still_fake.freeze_code, 0,
 		    "Tell it otherwise.", "source `%s`: was told to fail",
 		    instance->source);
+	look_at_base(request->base);
+	still_fake.incremental = request->incremental;
 	if (still_fake.freeze_ns)
 		still_sys_sleep_ns(still_fake.freeze_ns);
 	if (still_fake.warning)
@@ -436,7 +606,7 @@ static int fake_freeze(struct still_engine_instance *base,
 	if (rc == 0)
 		instance->spool_bytes = still_fake.spool_bytes;
 	if (rc == 0)
-		rc = hand_over_all(instance, builder, err);
+		rc = hand_over_all(instance, request, builder, err);
 	if (rc < 0)
 		let_go(instance);
 	return rc;
@@ -498,6 +668,100 @@ static void fake_detach(struct still_engine_instance *base)
 	free(instance);
 }
 
+/* ---- a link of a chain --------------------------------------------------- */
+
+static int broken(const struct still_apply_request *request, const char *path,
+    int sys_errno, struct still_error *err)
+{
+	return still_error_set(err, STILL_ERR_CORRUPT, sys_errno, NULL,
+	    "`%s/%s`: cannot be applied", request->set, path);
+}
+
+static int copy_over(const struct still_apply_request *request,
+    const char *from, const char *to, struct still_error *err)
+{
+	int in = openat(request->set_fd, from, O_RDONLY | O_CLOEXEC);
+	int out = openat(request->root_fd, to, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	char data[65536];
+	ssize_t n = in < 0 || out < 0 ? -1 : 1;
+	int rc = 0;
+
+	while (n > 0) {
+		n = read(in, data, sizeof(data));
+		if (n > 0 && write(out, data, (size_t) n) != n)
+			n = -1;
+	}
+	if (n < 0)
+		rc = broken(request, from, errno, err);
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	return rc;
+}
+
+static int apply_one(const struct still_apply_request *request,
+    const json_t *database, struct still_error *err)
+{
+	const char *log = json_string_value(
+	    json_object_get(database, "increment"));
+	char *path = NULL;
+	int rc = 0;
+
+	if (still_json_get_name(database, "path", &path) < 0)
+		return still_error_nomem(err);
+	if (log && path)
+		rc = copy_over(request, log, path, err);
+	free(path);
+	return rc;
+}
+
+static int fake_apply(
+    const struct still_apply_request *request, struct still_error *err)
+{
+	const json_t *element;
+	size_t i;
+	int rc = 0;
+
+	json_array_foreach(
+	    json_object_get(request->description, "databases"), i, element)
+	{
+		if (rc == 0)
+			rc = apply_one(request, element, err);
+	}
+	json_array_foreach(
+	    json_object_get(request->description, "dropped"), i, element)
+	{
+		const char *path = json_string_value(
+		    json_object_get(element, "path"));
+
+		if (rc == 0 &&
+		    (!path || unlinkat(request->root_fd, path, 0) != 0))
+			rc = broken(request, path ? path : "", errno, err);
+	}
+	return rc;
+}
+
+static int fake_truncate(struct still_engine_instance *base,
+    const struct still_base *to, bool dry_run, struct still_truncated *ret,
+    struct still_error *err)
+{
+	struct instance *instance = (struct instance *) base;
+
+	atomic_fetch_add(&still_fake.n_truncate, 1);
+	assert(dry_run || !instance->databases);
+	still_fake.dry_run = dry_run;
+	snprintf(still_fake.base, sizeof(still_fake.base), "%s", to->session);
+	if (still_fake.truncate_code)
+		return still_error_set(err, still_fake.truncate_code, 0,
+		    "Tell it otherwise.", "source `%s`: was told to fail",
+		    instance->source);
+	snprintf(ret->range, sizeof(ret->range), "0 - %llu",
+	    (unsigned long long) to->number);
+	ret->bytes = 100 * to->number;
+	return 0;
+}
+
 const struct still_engine still_engine_fake = {
     .name = "fake",
     .match = fake_match,
@@ -510,4 +774,29 @@ const struct still_engine still_engine_fake = {
     .detach = fake_detach,
     .close = fake_close,
     .examine = fake_examine,
+    .apply = fake_apply,
+    .truncate = fake_truncate,
+};
+
+static int plain_attach(const char *source,
+    const struct still_attach_options *options,
+    struct still_engine_instance **ret, struct still_error *err)
+{
+	int rc = fake_attach(source, options, ret, err);
+
+	if (rc == 0)
+		(*ret)->engine = &still_engine_fake_plain;
+	return rc;
+}
+
+const struct still_engine still_engine_fake_plain = {
+    .name = "plain",
+    .match = fake_match,
+    .attach = plain_attach,
+    .describe = fake_describe,
+    .freeze = fake_freeze,
+    .read = fake_read,
+    .keep = fake_keep,
+    .thaw = fake_thaw,
+    .detach = fake_detach,
 };

@@ -6,6 +6,9 @@
  * byte without storing one, and a file may be of any size. What goes wrong, and
  * when, stands in the one `struct still_fake`; there is one instance at a time.
  *
+ * Its increments are files in logs/ with all of a database that has changed; the
+ * seeds and sizes of all of them are its note.
+ *
  * To be attached with still_instance_attach_engine(), as "fake:" and any text;
  * "fake:missing" is a source that does not exist.
  */
@@ -85,6 +88,9 @@ struct still_fake {
 		const char *text;
 	} obstacles[4];
 	int examine_code; /* what it fails with, or 0 */
+	uint64_t own_seed[STILL_FAKE_DATABASES_MAX]; /* added to `seed` */
+	uint32_t page_bytes; /* of what it hands over; 4096; 0: no sums */
+	int truncate_code;   /* what it fails with, or 0 */
 
 	/* Set by the test at any time. */
 	struct still_fake_gate freeze_gate; /* opened by a cancel, too */
@@ -92,6 +98,15 @@ struct still_fake {
 	atomic_bool lost;
 
 	struct still_attach_options options; /* what attach got last */
+	/* The base of the last freeze or truncation; "": there was none. */
+	char base[64];
+	bool incremental; /* so was the last freeze */
+	/* Of the base's files, as far as the engine looked: those whose sums are
+	 * what they were, those of which there are none, and others. */
+	unsigned n_sums_right;
+	unsigned n_sums_missing;
+	unsigned n_sums_wrong;
+	bool dry_run; /* so was the last truncation */
 
 	/* How often each operation was called. */
 	atomic_uint n_examine;
@@ -102,10 +117,14 @@ struct still_fake {
 	atomic_uint n_keep;
 	atomic_uint n_thaw;
 	atomic_uint n_detach;
+	atomic_uint n_truncate;
 };
 
 extern struct still_fake still_fake;
 extern const struct still_engine still_engine_fake;
+
+/* Likewise, but nothing of it is incremental, and it keeps nothing. */
+extern const struct still_engine still_engine_fake_plain;
 
 /* Three databases, nothing wrong, all counters 0. */
 void still_fake_reset(void);

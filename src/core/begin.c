@@ -212,8 +212,6 @@ static void take_number(struct still_session *session, uint64_t number)
 	    session->ground ? still_ground_link(session->ground) : NULL;
 
 	session->number = number;
-	if (session->kind == STILL_FULL)
-		memcpy(session->chain, session->id, sizeof(session->chain));
 	if (session->kind != STILL_INCREMENTAL)
 		return;
 	memcpy(session->chain, base->chain, sizeof(session->chain));
@@ -390,6 +388,8 @@ int still_session_begin(struct still_session *session,
 	pthread_mutex_lock(&session->lock);
 	session->state = STILL_PREPARING;
 	session->kind = kind;
+	if (kind == STILL_FULL)
+		memcpy(session->chain, session->id, sizeof(session->chain));
 	session->begun_at_ns = still_sys_now_ns();
 	pthread_mutex_unlock(&session->lock);
 	still_events_add(session->events, STILL_LEVEL_INFO, "session-begin",

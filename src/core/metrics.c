@@ -142,6 +142,8 @@ static void add_records(struct page *page, const struct still_mount_status *m)
 	const struct still_record *good = m->last_good ? m->last_good : &never;
 	const struct still_record *committed =
 	    m->last_committed ? m->last_committed : &never;
+	const struct still_record *incremental =
+	    m->last_incremental ? m->last_incremental : &never;
 
 	seconds(page, "stillfs_last_committed_timestamp_seconds",
 	    "When the last committed session was committed; 0: never.",
@@ -152,6 +154,21 @@ static void add_records(struct page *page, const struct still_mount_status *m)
 	gauge(page, "stillfs_last_committed_bytes",
 	    "The size of the last committed session; 0: none.",
 	    committed->bytes);
+	gauge(page, "stillfs_last_committed_link",
+	    "How many incremental sessions lead from a full one to the last "
+	    "committed session; 0: it is no incremental one.",
+	    committed->link);
+	seconds(page, "stillfs_last_incremental_timestamp_seconds",
+	    "When the last committed incremental session was committed; 0: "
+	    "never.",
+	    incremental->committed_at_ns);
+	seconds(page, "stillfs_last_incremental_frozen_timestamp_seconds",
+	    "The moment that the last committed incremental session shows; 0: "
+	    "none.",
+	    incremental->frozen_at_ns);
+	gauge(page, "stillfs_last_incremental_bytes",
+	    "The size of the last committed incremental session; 0: none.",
+	    incremental->bytes);
 	seconds(page, "stillfs_last_good_timestamp_seconds",
 	    "When the last session that is COMMITTED or COPIED ended; "
 	    "0: never.",

@@ -65,6 +65,21 @@ static json_t *error_json(
 	return if_whole(o, rc);
 }
 
+/* Where it stands; null for what is in no chain. */
+static json_t *chain_json(const char *chain, uint32_t link)
+{
+	return chain[0]
+	    ? json_pack("{s:s, s:I}", "full", chain, "link", (json_int_t) link)
+	    : json_null();
+}
+
+static int set_chain(
+    json_t *o, const char *base, const char *chain, uint32_t link)
+{
+	return set_word(o, "base", base[0] ? base : NULL) |
+	    json_object_set_new(o, "chain", chain_json(chain, link));
+}
+
 /* ---- the session --------------------------------------------------------- */
 
 static int set_progress(json_t *o, const struct still_session_status *s)
@@ -116,6 +131,7 @@ static json_t *session_json(const struct still_session_status *s)
 	rc |= set_word(o, "id", s->id);
 	rc |= set_int(o, "number", s->number);
 	rc |= set_word(o, "kind", still_session_kind_word(s->kind));
+	rc |= set_chain(o, s->base, s->chain, s->link);
 	rc |= set_time_or_null(o, "begun_at", s->begun_at_ns);
 	rc |= set_time_or_null(o, "frozen_at", s->frozen_at_ns);
 	rc |= set_time_or_null(o, "ended_at", s->ended_at_ns);
@@ -131,6 +147,7 @@ static json_t *session_json(const struct still_session_status *s)
 	rc |= set_progress(o, s);
 	rc |= set_int(o, "damaged", s->n_damaged);
 	rc |= set_int(o, "unfrozen", s->n_unfrozen);
+	rc |= set_bool(o, "forced", s->forced);
 	rc |= json_object_set_new(o, "error",
 	    s->error.code ? error_json(still_error_word(s->error.code),
 				still_error_msg(&s->error), s->error.hint)
@@ -151,12 +168,17 @@ static json_t *record_json(const struct still_record *r)
 	rc |= set_word(o, "id", r->id);
 	rc |= set_int(o, "number", r->number);
 	rc |= set_word(o, "kind", still_session_kind_word(r->kind));
+	rc |= set_chain(o, r->base, r->chain, r->link);
 	rc |= set_word(o, "outcome", r->outcome_text);
 	rc |= set_time_or_null(o, "begun_at", r->begun_at_ns);
 	rc |= set_time_or_null(o, "frozen_at", r->frozen_at_ns);
 	rc |= set_time_or_null(o, "ended_at", r->ended_at_ns);
 	rc |= set_time_or_null(o, "committed_at", r->committed_at_ns);
 	rc |= set_int(o, "bytes", r->bytes);
+	rc |= set_bool(o, "forced", r->forced);
+	rc |= set_bool(o, "truncated", r->truncated);
+	rc |= set_word(o, "truncated_range", r->range);
+	rc |= set_bool(o, "truncated_elsewhere", r->elsewhere);
 	rc |= set_name_or_null(o, "place", r->place);
 	return if_whole(o, rc);
 }
@@ -254,6 +276,8 @@ char *still_status_json(const struct still_mount_status *m, size_t *ret_len)
 	rc |= json_object_set_new(root, "last_good", record_json(m->last_good));
 	rc |= json_object_set_new(
 	    root, "last_committed", record_json(m->last_committed));
+	rc |= json_object_set_new(
+	    root, "last_incremental", record_json(m->last_incremental));
 	rc |= json_object_set_new(root, "totals", totals_json(&m->totals));
 	rc |= set_problems(root, m);
 	rc |= set_next(root, m);

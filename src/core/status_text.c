@@ -189,6 +189,8 @@ static void outcome_text(
 	still_buf_printf(buf, "outcome:   %s", outcome);
 	if (s->outcome == STILL_COPIED)
 		still_buf_str(buf, ": served, not known to be stored");
+	if (s->forced)
+		still_buf_str(buf, ", though damage was found");
 	if (s->ended_at_ns) {
 		still_buf_str(buf, "; ");
 		time_text(buf, s->ended_at_ns);
@@ -225,6 +227,11 @@ static void session_text(
 		still_buf_printf(
 		    buf, ", number %" PRIu64 " of this source", s->number);
 	still_buf_str(buf, "\n");
+	if (s->link)
+		still_buf_printf(buf,
+		    "chain:     link %" PRIu32 " of full session %s; builds on "
+		    "%s\n",
+		    s->link, s->chain, s->base);
 	if (s->state == STILL_PREPARING)
 		capture_text(buf, s);
 	frozen_text(buf, s);
@@ -248,6 +255,11 @@ static void record_text(struct still_buf *buf, const struct still_record *r)
 	still_buf_size(buf, r->bytes);
 	still_buf_printf(buf, "; %s, %s, number %" PRIu64 ", %s", r->id,
 	    still_session_kind_word(r->kind), r->number, r->outcome_text);
+	if (r->link)
+		still_buf_printf(
+		    buf, ", link %" PRIu32 " of %s", r->link, r->chain);
+	if (r->forced)
+		still_buf_str(buf, ", though damaged");
 }
 
 /* One line when the last good session is the last committed one. */

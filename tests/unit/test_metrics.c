@@ -170,13 +170,21 @@ static void records(void **state)
 	committed.committed_at_ns = INT64_C(1700000002) * STILL_NS_PER_S;
 	committed.bytes = 4;
 	mount.last_good = &good;
+	committed.link = 2;
 	mount.last_committed = &committed;
+	mount.last_incremental = &committed;
 	assert_lines(&mount,
 	    LINES("stillfs_last_committed_timestamp_seconds{" LABELS
 		  "} 1700000002.000000000",
 		"stillfs_last_committed_frozen_timestamp_seconds{" LABELS
 		"} 1700000001.000000000",
 		"stillfs_last_committed_bytes{" LABELS "} 4",
+		"stillfs_last_committed_link{" LABELS "} 2",
+		"stillfs_last_incremental_timestamp_seconds{" LABELS
+		"} 1700000002.000000000",
+		"stillfs_last_incremental_frozen_timestamp_seconds{" LABELS
+		"} 1700000001.000000000",
+		"stillfs_last_incremental_bytes{" LABELS "} 4",
 		"stillfs_last_good_timestamp_seconds{" LABELS
 		"} 1700000004.000000007",
 		"stillfs_last_good_frozen_timestamp_seconds{" LABELS

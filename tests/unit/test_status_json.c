@@ -62,18 +62,19 @@ static void assert_keys(const json_t *object, const char *const *keys)
 static const char *const root_keys[] = {"format", "program", "state", "source",
     "mountpoint", "state_dir", "pid", "mounted_at", "engine", "engine_version",
     "databases", "lease_s", "stall_s", "session", "quiet_ns", "last_good",
-    "last_committed", "totals", "problems", "next", NULL};
-static const char *const session_keys[] = {"id", "number", "kind", "begun_at",
-    "frozen_at", "ended_at", "outcome", "cut", "cut_width_ns",
-    "writers_held_ns", "freeze", "capture_bytes", "captured_bytes", "verified",
-    "pin", "n_pinned", "pin_age_ns", "pin_moves", "let_by", "log_held_bytes",
-    "wal_max_bytes", "copy_bytes", "copied_bytes", "spool_bytes", "spool_full",
-    "files", "files_whole", "files_known", "bytes", "bytes_served",
-    "bytes_hashed", "sealing", "sealed", "seal_served", "covered", "committing",
-    "damaged", "unfrozen", "error", NULL};
-static const char *const record_keys[] = {"id", "number", "kind", "outcome",
-    "begun_at", "frozen_at", "ended_at", "committed_at", "bytes", "place",
-    NULL};
+    "last_committed", "last_incremental", "totals", "problems", "next", NULL};
+static const char *const session_keys[] = {"id", "number", "kind", "base",
+    "chain", "begun_at", "frozen_at", "ended_at", "outcome", "cut",
+    "cut_width_ns", "writers_held_ns", "freeze", "capture_bytes",
+    "captured_bytes", "verified", "pin", "n_pinned", "pin_age_ns", "pin_moves",
+    "let_by", "log_held_bytes", "wal_max_bytes", "copy_bytes", "copied_bytes",
+    "spool_bytes", "spool_full", "files", "files_whole", "files_known", "bytes",
+    "bytes_served", "bytes_hashed", "sealing", "sealed", "seal_served",
+    "covered", "committing", "damaged", "unfrozen", "forced", "error", NULL};
+static const char *const record_keys[] = {"id", "number", "kind", "base",
+    "chain", "outcome", "begun_at", "frozen_at", "ended_at", "committed_at",
+    "bytes", "forced", "truncated", "truncated_range", "truncated_elsewhere",
+    "place", NULL};
 
 static void json_idle(void **state)
 {
@@ -245,6 +246,39 @@ static void json_records(void **state)
 	assert_string_equal(
 	    string(o, "committed_at"), "2023-11-14T22:13:22.000000000Z");
 	assert_string_equal(string(o, "encoded_place"), "2fff");
+	json_decref(root);
+}
+
+static void json_chain(void **state)
+{
+	struct still_record link = record(12, STILL_COMMITTED, 3600);
+	struct still_mount_status mount = mount_of(NULL);
+	json_t *root;
+	json_t *o;
+
+	(void) state;
+	root = parse(&mount);
+	assert_true(json_is_null(json_object_get(root, "last_incremental")));
+	json_decref(root);
+	link.kind = STILL_INCREMENTAL;
+	link.forced = link.truncated = true;
+	link.link = 3;
+	strcpy(link.base, "base");
+	strcpy(link.chain, "full");
+	link.range = (char *) "1 - 2";
+	mount.last_incremental = &link;
+	root = parse(&mount);
+	o = json_object_get(root, "last_incremental");
+	assert_keys(o, record_keys);
+	assert_string_equal(string(o, "kind"), "incremental");
+	assert_string_equal(string(o, "base"), "base");
+	assert_string_equal(string(o, "truncated_range"), "1 - 2");
+	assert_true(json_is_true(json_object_get(o, "forced")));
+	assert_true(json_is_true(json_object_get(o, "truncated")));
+	assert_true(json_is_false(json_object_get(o, "truncated_elsewhere")));
+	o = json_object_get(o, "chain");
+	assert_string_equal(string(o, "full"), "full");
+	assert_int_equal(integer(o, "link"), 3);
 	json_decref(root);
 }
 
@@ -513,6 +547,7 @@ int main(void)
 	    cmocka_unit_test(json_no_catalog),
 	    cmocka_unit_test(json_serving),
 	    cmocka_unit_test(json_records),
+	    cmocka_unit_test(json_chain),
 	    cmocka_unit_test(json_totals),
 	    cmocka_unit_test(json_problems),
 	    cmocka_unit_test(json_bad_ends),

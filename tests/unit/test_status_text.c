@@ -117,6 +117,15 @@ static void text_serving(void **state)
 	s.kind = STILL_COPY;
 	assert_text(
 	    &mount, LINES("session:   20231114T221320Z-01234567, copy\n"));
+	assert_no_text(&mount, LINES("chain:"));
+	s.kind = STILL_INCREMENTAL;
+	s.link = 2;
+	strcpy(s.base, "link-one");
+	strcpy(s.chain, "full-one");
+	assert_text(&mount,
+	    LINES("session:   20231114T221320Z-01234567, incremental\n",
+		"chain:     link 2 of full session full-one; builds on "
+		"link-one\n"));
 }
 
 /* What the databases bear, and what is done about it. */
@@ -409,6 +418,13 @@ static void text_records(void **state)
 	    LINES("committed:",
 		"not known to be stored: "
 		"`"));
+	committed.kind = STILL_INCREMENTAL;
+	committed.link = 2;
+	committed.forced = true;
+	strcpy(committed.chain, "full-one");
+	assert_text(&mount,
+	    LINES("incremental, number 12, COMMITTED, link 2 of full-one, "
+		  "though damaged\n"));
 	mount.last_committed = NULL;
 	mount.last_good = &good;
 	assert_text(&mount, LINES("committed: none yet\n"));

@@ -59,6 +59,8 @@ static void close_chain(struct chain *c)
 	still_session_free(c->session);
 	still_events_free(c->events);
 	still_instance_detach(c->instance);
+	if (c->source->fixture->drop_chain)
+		c->source->fixture->drop_chain(c->source);
 	still_catalog_close(c->catalog);
 	scratch_remove(c->dir);
 }

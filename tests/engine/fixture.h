@@ -69,6 +69,9 @@ struct fixture {
 	    struct source *source, const char *path, unsigned n_changes);
 	/* Nothing is held, in this process or elsewhere. May be NULL. */
 	void (*check_released)(struct source *source);
+	/* Remove what is kept in the source for sessions that build on one
+	 * another, as its administrator would. May be NULL: nothing is. */
+	void (*drop_chain)(struct source *source);
 	/* The test is over, well or not: end what make and judge began. May be
 	 * called before make has come to its end. May be NULL. */
 	void (*end)(struct source *source);

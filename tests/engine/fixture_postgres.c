@@ -252,6 +252,18 @@ static void check_released(struct source *source)
 	fail_msg("%s slots and connections are left in the server", answer);
 }
 
+static void drop_chain(struct source *source)
+{
+	char answer[64] = "";
+
+	pg_server_sql(source->dir,
+	    "SELECT count(pg_drop_replication_slot(slot_name))"
+	    " FROM pg_replication_slots"
+	    " WHERE slot_name LIKE 'stillfs%' AND NOT temporary",
+	    answer, sizeof(answer));
+	assert_string_equal(answer, "1");
+}
+
 static void end(struct source *source)
 {
 	(void) source;
@@ -266,7 +278,7 @@ static void end(struct source *source)
 	.rest_ns = REST_NS, .n_restless = RESTLESS, .fds_max = 10,        \
 	.judge_every = 5, .lacks = pg_server_lacks, .change = change,     \
 	.work = work, .judge = judge, .check_released = check_released,   \
-	.end = end
+	.drop_chain = drop_chain, .end = end
 
 const struct fixture postgres_fixtures[] = {
     {

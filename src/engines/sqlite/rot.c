@@ -58,7 +58,6 @@ int sqlite_rot_arm(struct sqlite_image *image, const struct still_base *base,
 	image->rot = (struct sqlite_rot){
 	    .sums = sums.sums,
 	    .n = (uint32_t) sums.n,
-	    .session = base->number,
 	    .changes = changes,
 	};
 	return 0;

@@ -77,7 +77,6 @@ struct sqlite_image;
 struct sqlite_rot {
 	const uint64_t *sums; /* borrowed from the base; NULL: not armed */
 	uint32_t n;           /* of them */
-	uint64_t session;     /* the number of the base's */
 	struct sqlite_changes changes;
 };
 

@@ -138,9 +138,15 @@ static void save_all(struct still_engine_instance *instance,
 {
 	struct still_snapshot snapshot = {0};
 	char path[PATH_MAX];
-	json_t *description = json_pack("{s:s, s:O}", "kind",
-	    incremental ? "incremental" : "full", "databases",
-	    builder->databases);
+	/* For who compares the moment with times of his own. */
+	json_t *description = json_pack("{s:s, s:o, s:I, s:O}", "kind",
+	    incremental ? "incremental" : "full", "frozen_at",
+	    json_sprintf("@%lld.%09lld",
+		(long long) (builder->cut.last_ns / STILL_NS_PER_S),
+		(long long) (builder->cut.last_ns % STILL_NS_PER_S)),
+	    "cut_width_ns",
+	    (json_int_t) (builder->cut.last_ns - builder->cut.first_ns),
+	    "databases", builder->databases);
 	int dirfd;
 
 	need(mkdir(set, 0755) == 0, set);

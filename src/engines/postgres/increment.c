@@ -85,9 +85,8 @@ __attribute__((format(printf, 2, 3))) static int refuse_slot(
 	    "slot `%s`: %s", adding->increment->base.slot, text);
 }
 
-static int judge_slot(struct adding *adding, const struct still_pg_slot *slot)
+static int judge_state(struct adding *adding, const struct still_pg_slot *slot)
 {
-	const struct still_pg_note *base = &adding->increment->base;
 	uint64_t number = adding->request->base->number;
 
 	switch (slot->state) {
@@ -105,13 +104,29 @@ static int judge_slot(struct adding *adding, const struct still_pg_slot *slot)
 	case STILL_PG_SLOT_RESERVED:
 	case STILL_PG_SLOT_EXTENDED:
 	default:
-		break;
+		return 0;
 	}
+}
+
+static int judge_slot(struct adding *adding, const struct still_pg_slot *slot)
+{
+	const struct still_pg_note *base = &adding->increment->base;
+	uint64_t number = adding->request->base->number;
+	char made[STILL_PG_SLOT_MADE_MAX];
+	int rc = still_pg_slot_made(
+	    adding->instance->examined.pgdata, base->slot, made, adding->err);
+
+	if (rc < 0)
+		return rc;
+	if (strcmp(made, base->slot_made) != 0)
+		return refuse_slot(adding,
+		    "was dropped and created again since session %" PRIu64,
+		    number);
 	if (slot->restart_lsn > base->stop_lsn)
 		return refuse_slot(adding,
 		    "keeps WAL from " STILL_PG_LSN " on, and session %" PRIu64
 		    " ends before that, at " STILL_PG_LSN
-		    ": it was advanced, or created again",
+		    ": somebody advanced it",
 		    STILL_PG_LSN_ARGS(slot->restart_lsn), number,
 		    STILL_PG_LSN_ARGS(base->stop_lsn));
 	return 0;
@@ -120,24 +135,19 @@ static int judge_slot(struct adding *adding, const struct still_pg_slot *slot)
 static int look_at_slot(struct adding *adding)
 {
 	const struct still_pg_note *base = &adding->increment->base;
-	struct still_pg_slot *slot = &adding->frozen->slot;
-	char made[STILL_PG_SLOT_MADE_MAX];
+	struct still_pg_frozen *frozen = adding->frozen;
 	int rc = still_pg_slot_look(adding->session, base->slot,
-	    adding->instance->limit_ns, slot, adding->err);
+	    adding->instance->limit_ns, &frozen->slot, adding->err);
 
 	if (rc == 0)
-		rc = judge_slot(adding, slot);
+		rc = judge_state(adding, &frozen->slot);
 	if (rc == 0)
-		rc = still_pg_slot_made(adding->instance->examined.pgdata,
-		    base->slot, made, adding->err);
+		rc = judge_slot(adding, &frozen->slot);
 	if (rc < 0)
 		return rc;
-	if (strcmp(made, base->slot_made) != 0)
-		return refuse_slot(adding,
-		    "was dropped and created again since session %" PRIu64,
-		    adding->request->base->number);
-	strcpy(adding->frozen->slot_made, made);
-	adding->frozen->keeps = !adding->request->trial;
+	snprintf(frozen->slot_made, sizeof(frozen->slot_made), "%s",
+	    base->slot_made);
+	frozen->keeps = !adding->request->trial;
 	return 0;
 }
 

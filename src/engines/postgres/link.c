@@ -3,7 +3,6 @@
 
 #include "engines/postgres/link.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "engines/postgres/check_parts.h"
 #include "engines/postgres/layout.h"
 #include "engines/postgres/note.h"
 #include "engines/postgres/versions.h"
@@ -190,30 +190,24 @@ struct reading {
 static int open_segment(
     struct reading *reading, uint64_t number, struct still_error *err)
 {
+	const struct still_pg_checking set = {.set_fd = reading->dir_fd};
 	struct stat st;
-	const char *name;
 	int rc;
 
 	if (reading->fd >= 0)
 		close(reading->fd);
+	reading->fd = -1;
 	still_pg_link_path(reading->link, reading->dir, number, reading->path);
-	name = still_pg_known_as(reading->path);
-	reading->fd = still_sys_open_plain(reading->dir_fd, reading->path);
-	if (reading->fd == -ENOENT)
-		return still_error_set(
-		    err, STILL_ERR_CORRUPT, 0, NULL, "`%s`: is missing", name);
-	if (reading->fd < 0)
-		return still_error_sys(err, -reading->fd, NULL, "`%s`", name);
-	reading->number = number;
-	rc = still_sys_fstat(reading->fd, &st);
+	rc = still_pg_check_open(&set, reading->path, &reading->fd, &st, err);
 	if (rc < 0)
-		return still_error_sys(err, -rc, NULL, "`%s`", name);
-	if (!S_ISREG(st.st_mode) ||
-	    (uint64_t) st.st_size != reading->link->segment_bytes)
+		return rc;
+	reading->number = number;
+	if ((uint64_t) st.st_size != reading->link->segment_bytes)
 		return still_error_set(err, STILL_ERR_CORRUPT, 0, NULL,
 		    "`%s`: is no whole segment of the WAL, which has %" PRIu32
 		    " bytes",
-		    name, reading->link->segment_bytes);
+		    still_pg_known_as(reading->path),
+		    reading->link->segment_bytes);
 	return 0;
 }
 

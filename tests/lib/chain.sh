@@ -57,8 +57,9 @@ chain_start() {
 		fail "start of $1: $(tail -n 20 "$1/log")"
 }
 
+# Smart: it waits for backends whose clients are gone.
 chain_end() {
-	cluster_stop "$1" fast || fail "stop: $(tail -n 20 "$1/log")"
+	cluster_stop "$1" smart || fail "stop: $(tail -n 20 "$1/log")"
 	! grep -E 'PANIC|FATAL|ERROR|WARNING' "$1/log" |
 		grep -vE 'starting up$|not yet accepting connections$' ||
 		fail "complaints in $1/log"

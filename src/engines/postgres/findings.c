@@ -101,3 +101,14 @@ void still_pg_findings_release(struct still_pg_findings *findings)
 	free(findings->items);
 	*findings = (struct still_pg_findings){0};
 }
+
+char *still_pg_findings_object(
+    struct still_pg_findings *findings, const char *what, const char *name)
+{
+	char *object;
+
+	if (asprintf(&object, "%s `%s`", what, name) < 0)
+		object = NULL;
+	findings->nomem |= !object;
+	return object;
+}

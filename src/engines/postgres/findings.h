@@ -50,4 +50,8 @@ int still_pg_findings_judge(
 
 void still_pg_findings_release(struct still_pg_findings *findings);
 
+/* An object for them, "server of `X`", which the caller frees; NULL is remembered. */
+char *still_pg_findings_object(
+    struct still_pg_findings *findings, const char *what, const char *name);
+
 #endif

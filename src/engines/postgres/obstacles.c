@@ -18,21 +18,8 @@
 #include "base/sys.h"
 #include "engines/postgres/session.h"
 #include "engines/postgres/versions.h"
-#include "engines/postgres/wal_name.h"
 
 #define BLOCK_BYTES 8192
-
-/* An object for the findings, "server of `X`"; NULL is remembered. */
-static char *name_object(
-    struct still_pg_findings *findings, const char *what, const char *name)
-{
-	char *object;
-
-	if (asprintf(&object, "%s `%s`", what, name) < 0)
-		object = NULL;
-	findings->nomem |= !object;
-	return object;
-}
 
 /* ---- the server's words -------------------------------------------------- */
 
@@ -181,7 +168,7 @@ static void look_at_role(const struct still_pg_facts *facts,
     enum still_pg_want want, struct still_pg_findings *findings)
 {
 	const struct still_pg_version *version = still_pg_version(facts->major);
-	char *object = name_object(findings, "role", facts->role);
+	char *object = still_pg_findings_object(findings, "role", facts->role);
 
 	if (!object)
 		return;
@@ -202,104 +189,18 @@ static void look_at_role(const struct still_pg_facts *facts,
 	free(object);
 }
 
-/* ---- the slot of incremental sessions ------------------------------------- */
-
-#define TRUNCATE_HINT                                                          \
-	"Commit with `--truncate`, or run `stillctl truncate`: that releases " \
-	"what no session needs."
-
-static void look_at_leftover(const struct still_pg_slot *slot,
-    const char *object, struct still_pg_findings *findings)
-{
-	char hint[256];
-
-	snprintf(hint, sizeof(hint),
-	    "Ask for them with `-o incremental`; or run as a superuser: "
-	    "`SELECT pg_drop_replication_slot('%s');`.",
-	    slot->name);
-	still_pg_findings_add(findings, STILL_PG_WARNING, STILL_ERR_NOSPACE,
-	    object, hint,
-	    "keeps %" PRIu64
-	    " bytes of WAL for incremental sessions, which nobody asks for",
-	    still_pg_slot_held_bytes(slot));
-}
-
-/* What is no trouble is not told. */
-static void look_at_slot(const struct still_pg_slot *slot,
-    enum still_pg_want want, struct still_pg_findings *findings)
-{
-	bool ours = slot->state != STILL_PG_SLOT_NONE &&
-	    slot->state != STILL_PG_SLOT_FOREIGN;
-	char *object = name_object(findings, "slot", slot->name);
-
-	if (!object)
-		return;
-	if (want == STILL_PG_WANT_FULL) {
-		if (ours)
-			look_at_leftover(slot, object, findings);
-	} else if (slot->state == STILL_PG_SLOT_FOREIGN) {
-		still_pg_findings_add(findings, STILL_PG_ERROR,
-		    STILL_ERR_INVALID, object,
-		    "Drop it, or rename what uses it: incremental sessions "
-		    "need the name.",
-		    "is no permanent physical one, and so not ours");
-	} else if (slot->state == STILL_PG_SLOT_LOST) {
-		still_pg_findings_add(findings, STILL_PG_WARNING,
-		    STILL_ERR_BASE, object,
-		    "Raise `max_slot_wal_keep_size`, and make a full session: "
-		    "it makes the slot anew.",
-		    "is lost: more WAL was written than max_slot_wal_keep_size "
-		    "lets it keep");
-	} else if (slot->state == STILL_PG_SLOT_UNRESERVED) {
-		still_pg_findings_add(findings, STILL_PG_WARNING,
-		    STILL_ERR_BASE, object,
-		    "Raise `max_slot_wal_keep_size` and reload the server now, "
-		    "or make a full session.",
-		    "is lost at the next checkpoint: more WAL was written than "
-		    "max_slot_wal_keep_size lets it keep");
-	}
-	free(object);
-}
-
-/* And this is, when all is told. */
-static void tell_slot(
-    const struct still_pg_slot *slot, struct still_pg_findings *findings)
-{
-	char *object = name_object(findings, "slot", slot->name);
-	uint64_t held = still_pg_slot_held_bytes(slot);
-
-	if (!object)
-		return;
-	if (slot->limit_bytes < 0)
-		still_pg_findings_add(findings, STILL_PG_WARNING,
-		    STILL_ERR_NOSPACE, object,
-		    TRUNCATE_HINT " `max_slot_wal_keep_size` would limit it.",
-		    "keeps %" PRIu64 " bytes of WAL, from " STILL_PG_LSN
-		    " on, and nothing limits that",
-		    held, STILL_PG_LSN_ARGS(slot->restart_lsn));
-	else
-		still_pg_findings_add(findings, STILL_PG_WARNING,
-		    STILL_ERR_NOSPACE, object, TRUNCATE_HINT,
-		    "keeps %" PRIu64 " bytes of WAL, from " STILL_PG_LSN
-		    " on, and is lost when %" PRIu64
-		    " more are written (max_slot_wal_keep_size)",
-		    held, STILL_PG_LSN_ARGS(slot->restart_lsn),
-		    slot->safe_bytes);
-	free(object);
-}
-
 void still_pg_obstacles_of_facts(const struct still_pg_facts *facts,
     enum still_pg_want want, const char *shown,
     struct still_pg_findings *findings)
 {
-	char *object = name_object(findings, "server of", shown);
+	char *object = still_pg_findings_object(findings, "server of", shown);
 
 	if (!object)
 		return;
 	look_at_version(object, facts->major, findings);
 	look_at_settings(facts, want, object, findings);
 	look_at_role(facts, want, findings);
-	look_at_slot(&facts->slot, want, findings);
+	still_pg_obstacles_of_slot(&facts->slot, want, findings);
 	free(object);
 }
 
@@ -332,7 +233,7 @@ static bool look_at_path(
 		AT_EACCESS) == 0)
 		return true;
 	sys_errno = errno;
-	object = name_object(findings, "cluster's", path);
+	object = still_pg_findings_object(findings, "cluster's", path);
 	name = owner_name(owner);
 	if (name &&
 	    asprintf(&hint, "Run stillfs as root or as user `%s`.", name) < 0)
@@ -475,7 +376,8 @@ static bool find_files(struct still_pg_examined *it, const char *object,
 static void compare(struct still_pg_examined *it, bool local,
     struct still_pg_findings *findings)
 {
-	char *object = name_object(findings, "server of", it->conn.shown);
+	char *object = still_pg_findings_object(
+	    findings, "server of", it->conn.shown);
 
 	if (!object)
 		return;
@@ -526,7 +428,7 @@ static void look_at_stopped(
 static void refuse_version(
     const char *shown, int major, struct still_pg_findings *findings)
 {
-	char *object = name_object(findings, "server of", shown);
+	char *object = still_pg_findings_object(findings, "server of", shown);
 
 	if (object)
 		look_at_version(object, major, findings);
@@ -563,7 +465,7 @@ static int ask(struct still_pg_examined *it, enum still_pg_want want,
 	if (want != STILL_PG_WANT_FULL &&
 	    (it->facts.slot.state == STILL_PG_SLOT_RESERVED ||
 		it->facts.slot.state == STILL_PG_SLOT_EXTENDED))
-		tell_slot(&it->facts.slot, findings);
+		still_pg_obstacles_tell_slot(&it->facts.slot, findings);
 	compare(it, local, findings);
 	*ret_whole = true;
 	return 0;

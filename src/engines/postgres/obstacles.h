@@ -74,4 +74,12 @@ void still_pg_obstacles_of_facts(const struct still_pg_facts *facts,
     enum still_pg_want want, const char *shown,
     struct still_pg_findings *findings);
 
+/* What of our slot is trouble: part of the above. Pure. */
+void still_pg_obstacles_of_slot(const struct still_pg_slot *slot,
+    enum still_pg_want want, struct still_pg_findings *findings);
+
+/* What it keeps, and what limits that, where it is no trouble. Pure. */
+void still_pg_obstacles_tell_slot(
+    const struct still_pg_slot *slot, struct still_pg_findings *findings);
+
 #endif

@@ -307,6 +307,13 @@ static void rename_dirs(struct still_restore_work *restore)
 	restore->n_dirs = n;
 }
 
+/* One database has none. */
+static void forget_dirs(struct still_restore_work *restore)
+{
+	while (restore->n_dirs > 0)
+		free(restore->dirs[--restore->n_dirs]);
+}
+
 static int settle(
     struct still_restore_work *restore, size_t strip, struct still_error *err)
 {
@@ -318,7 +325,9 @@ static int settle(
 		rc = move_database(restore, err);
 	else
 		rc = move_up(restore, strip ? "data" : ".", err);
-	if (rc == 0 && strip)
+	if (restore->database)
+		forget_dirs(restore);
+	else if (strip)
 		rename_dirs(restore);
 	restore->strip = strip;
 	return rc;

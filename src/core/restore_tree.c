@@ -111,7 +111,8 @@ int still_restore_make_dirs(
 	const struct still_set *set = restore->set;
 	int rc = 0;
 
-	if (restore->database)
+	/* Alone it has the name that the place gives it. */
+	if (restore->database && !still_restore_has_links(restore))
 		return 0;
 	for (size_t i = 0; rc == 0 && i < restore->n_files; i++)
 		if (i == 0 ||

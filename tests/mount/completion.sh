@@ -30,7 +30,7 @@ offers() {
 offers '--help --version abort backup begin check commit list restore status truncate umount verify' ''
 offers 'check commit' c
 offers 'status' st
-offers '--copy --help --json --quiet --state' begin -
+offers '--copy --help --incremental --json --quiet --state' begin -
 offers '--all' list --a
 offers '--good' list --all --g
 offers '--force --freeze --freeze-ms' check --f

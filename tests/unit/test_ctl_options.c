@@ -137,8 +137,8 @@ static void refusals(void **state)
 	refused("status", WORDS("--nonsense"), "unknown option `--nonsense`");
 	refused("status", WORDS("-x"), "unknown option `-x`");
 	refused("status", WORDS("-qx"), "unknown option `-x`");
-	/* Reserved for what is not there. */
-	refused("commit", WORDS("--truncate"), "unknown option `--truncate`");
+	/* Of another verb, or of none. */
+	refused("begin", WORDS("--truncate"), "unknown option `--truncate`");
 	refused("begin", WORDS("--snapshot"), "unknown option `--snapshot`");
 	/* Of another verb. */
 	refused("begin", WORDS("--lazy"), "unknown option `--lazy`");

@@ -237,7 +237,8 @@ static void list_for_people(void **state)
 	make_session(f, STILL_COPIED, id[1]);
 	run(f, WORDS("list", "--state", f->state_dir, PLACE), 0);
 	assert_string_equal(f->err, "");
-	assert_says(f->out, "NUMBER  SESSION                    KIND  BEGUN");
+	assert_says(
+	    f->out, "NUMBER  SESSION                    KIND  CHAIN  BEGUN");
 	snprintf(line, sizeof(line), "\n     2  %s  full  20", id[1]);
 	assert_says(f->out, line);
 	snprintf(line, sizeof(line), "  COPIED\n     1  %s  full  20", id[0]);

@@ -203,9 +203,15 @@ static const char *while_serving(const struct still_session_status *s)
 	if (s->covered)
 		return "everything was served; if your tool reported success, "
 		       "`stillctl commit %s`";
+	if (s->bytes_served == 0 && s->kind == STILL_INCREMENTAL)
+		return "copy what is in incremental/ with any tool; when it "
+		       "reports success, `stillctl commit %s`";
 	if (s->bytes_served == 0)
 		return "copy backup/ with any tool; when it reports success, "
 		       "`stillctl commit %s`";
+	if (s->kind == STILL_INCREMENTAL)
+		return "copy what is left of it in incremental/, verify/ last; "
+		       "when your tool reports success, `stillctl commit %s`";
 	return "copy what is left of backup/, verify/ last; when your tool "
 	       "reports success, `stillctl commit %s`";
 }

@@ -13,7 +13,7 @@ static const struct ctl_option options[] = {
     {"copy", 'c', CTL_FLAG, CTL_AT(copy), 0, 0, NULL,
 	"a session that no incremental backup builds on"},
     {"incremental", 'i', CTL_FLAG, CTL_AT(incremental), 0, 0, NULL,
-	"only what was added since the last committed one"},
+	"only what was added since the last one"},
     CTL_OPTIONS_END,
 };
 

@@ -54,8 +54,8 @@ sqlite3 "$src/sub/rollback.db" \
 backup 2
 ctl_complains "an argument is missing"
 backup 2 a b c
-backup 2 --incremental "$src" "$dest"
-ctl_complains "unknown option \`--incremental\`"
+backup 2 --snapshot "$src" "$dest"
+ctl_complains "unknown option \`--snapshot\`"
 backup 1 "$src" "$dest"
 ctl_complains "$dest" "No such file" "--create"
 backup 1 --create "$src" "$tmp/none/dest"

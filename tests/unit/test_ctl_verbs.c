@@ -239,9 +239,10 @@ static void list_for_people(void **state)
 	assert_string_equal(f->err, "");
 	assert_says(
 	    f->out, "NUMBER  SESSION                    KIND  CHAIN  BEGUN");
-	snprintf(line, sizeof(line), "\n     2  %s  full  20", id[1]);
+	snprintf(line, sizeof(line), "\n     2  %s  full  2+0    20", id[1]);
 	assert_says(f->out, line);
-	snprintf(line, sizeof(line), "  COPIED\n     1  %s  full  20", id[0]);
+	snprintf(
+	    line, sizeof(line), "  COPIED\n     1  %s  full  1+0    20", id[0]);
 	assert_says(f->out, line);
 	assert_says(f->out, "ABORTED(partial: 0 of 5 files)\n");
 	run(f, WORDS("list", "--state", f->state_dir, "-g", PLACE), 0);

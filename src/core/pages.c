@@ -358,9 +358,18 @@ int still_pages_open(struct still_catalog *catalog, const char *id,
 
 /* ---- the end ------------------------------------------------------------- */
 
+/* That what is not needed stays decides nothing. */
+static int look_in(const struct still_catalog *catalog)
+{
+	int fd = openat(catalog->dirfd, DIR_NAME,
+	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 void still_pages_forget(struct still_catalog *catalog, const char *id)
 {
-	int dirfd = enter(catalog->dirfd, DIR_NAME, false);
+	int dirfd = look_in(catalog);
 
 	if (dirfd < 0)
 		return;
@@ -372,7 +381,7 @@ int still_pages_each(struct still_catalog *catalog,
     int (*look)(void *arg, const char *id, struct still_error *err), void *arg,
     struct still_error *err)
 {
-	int dirfd = enter(catalog->dirfd, DIR_NAME, false);
+	int dirfd = look_in(catalog);
 	const char *name;
 	DIR *dir = NULL;
 	int rc;

@@ -190,32 +190,35 @@ static int close_all(struct still_session *session,
 
 /* For later sessions; what cannot be kept, these do without. Then they are let
  * go: nobody fills them any more. */
-static void keep_one(
+static bool keep_one(
     struct still_session *session, const char *path, struct still_pages *pages)
 {
 	struct still_error err = STILL_ERROR_INIT;
+	bool kept = pages->fd >= 0;
 
-	if (pages->fd >= 0 &&
+	if (kept &&
 	    still_pages_keep(
 		session->instance->catalog, pages, session->id, path, &err) < 0)
 		still_session_note_sums(session, &err);
 	still_error_clear(&err);
 	still_pages_release(pages);
+	return kept;
 }
 
 static void keep_sums(struct still_session *session)
 {
 	const struct still_snapshot *snapshot = &session->snapshot;
 	struct still_error err = STILL_ERROR_INIT;
+	bool kept = false;
 
 	for (uint32_t i = 0; i < snapshot->n; i++)
 		if (session->tracked[i].digest.done)
-			keep_one(session, snapshot->entries[i].path,
+			kept |= keep_one(session, snapshot->entries[i].path,
 			    &session->tracked[i].pages);
 	for (size_t i = 0; i < session->n_summed; i++)
-		keep_one(session, session->summed[i].path,
+		kept |= keep_one(session, session->summed[i].path,
 		    &session->summed[i].pages);
-	if (session->number &&
+	if (kept &&
 	    still_pages_sync(session->instance->catalog, session->id, &err) < 0)
 		still_session_note_sums(session, &err);
 	still_error_clear(&err);

@@ -427,7 +427,7 @@ static void look_at_base(const struct still_base *base)
 	struct database old;
 
 	still_fake.base[0] = '\0';
-	if (!base)
+	if (!base || still_fake.heedless)
 		return;
 	snprintf(still_fake.base, sizeof(still_fake.base), "%s", base->session);
 	for (size_t i = 0; was_there(base, i, &old); i++) {

@@ -89,6 +89,7 @@ struct still_fake {
 	} obstacles[4];
 	int examine_code; /* what it fails with, or 0 */
 	uint64_t own_seed[STILL_FAKE_DATABASES_MAX]; /* added to `seed` */
+	bool heedless;       /* it asks nothing of its base */
 	uint32_t page_bytes; /* of what it hands over; 4096; 0: no sums */
 	int truncate_code;   /* what it fails with, or 0 */
 

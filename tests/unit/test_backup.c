@@ -418,6 +418,9 @@ static void nth_call(void **state)
 	struct fixture *f = *state;
 	unsigned total = 0;
 
+	/* What a backup does without is no failure of it. */
+	still_fake.page_bytes = 0;
+	still_fake.heedless = true;
 	first(f);
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
 		unsigned n = 1;

@@ -18,6 +18,7 @@
 #include "base/sys.h"
 #include "engines/postgres/session.h"
 #include "engines/postgres/versions.h"
+#include "engines/postgres/wal_name.h"
 
 #define BLOCK_BYTES 8192
 

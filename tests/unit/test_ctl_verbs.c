@@ -434,7 +434,7 @@ static void usage(void **state)
 	assert_says(f->err, "stillctl: unknown verb `mend`\n");
 	run(f, WORDS("restore", "SET"), 2);
 	assert_says(f->err,
-	    "stillctl: an argument is missing: stillctl restore SET DEST\n");
+	    "stillctl: an argument is missing: stillctl restore SET [INCREMENTAL...] DEST\n");
 	run(f, WORDS("--json=x"), 2);
 	assert_says(f->err, "stillctl: unknown option `--json`\n");
 	run(f, WORDS("status", "--nonsense", "--json"), 2);

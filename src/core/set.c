@@ -269,6 +269,16 @@ static int read_description(struct still_set *set,
 	return rc;
 }
 
+/* Since its base, nothing may have been added to an incremental one. */
+static void judge_empty(struct still_set *set, struct still_set_judge *judge)
+{
+	if (!set->listed || set->n_files > 1 || set->base)
+		return;
+	still_set_tell(judge, STILL_SET_LIST, STILL_ERR_CORRUPT,
+	    "`" STILL_SET_LIST "`: names no file but " STILL_SET_DESCRIPTION);
+	set->listed = false;
+}
+
 int still_set_open(const char *path, still_set_flaw_fn *flaw, void *arg,
     struct still_set *ret, struct still_error *err)
 {
@@ -282,6 +292,8 @@ int still_set_open(const char *path, still_set_flaw_fn *flaw, void *arg,
 		rc = read_list(ret, &judge, err);
 	if (rc == 0)
 		rc = read_description(ret, &judge, err);
+	if (rc == 0)
+		judge_empty(ret, &judge);
 	return rc;
 }
 

@@ -7,7 +7,8 @@
  * lowercase hexadecimal digits, two spaces, the file's path relative to the set,
  * and a newline; the last line too. Paths are bytes. None has an empty part, "."
  * or "..", none begins with "/", none stands there twice, and none is that of
- * the list itself. backup.json and at least one other file are in it. Lines stand
+ * the list itself. backup.json is in it, and at least one other file but where the
+ * set is incremental and nothing was added. Lines stand
  * in the order in which stillfs wrote them, which nothing depends on.
  *
  * THE DESCRIPTION is backup.json, stillfs-backup.json(5): `format` is 1, and

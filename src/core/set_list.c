@@ -136,10 +136,9 @@ static void forget(struct still_set *set)
 
 static void judge_whole(struct still_set *set, struct still_set_judge *judge)
 {
-	if (still_set_find(set, STILL_SET_DESCRIPTION)) {
-		if (set->n_files == 1)
-			TELL(judge, "names no file but " STILL_SET_DESCRIPTION);
-	} else if (still_set_find(set, STILL_SET_DESCRIPTION "\r")) {
+	if (still_set_find(set, STILL_SET_DESCRIPTION))
+		return;
+	if (still_set_find(set, STILL_SET_DESCRIPTION "\r")) {
 		/* A name may end so; that of backup.json does not. */
 		TELL(judge,
 		    "its lines end with a carriage return: a program for texts "

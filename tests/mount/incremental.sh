@@ -229,3 +229,19 @@ is 8 "$tmp/new"
 ctl 0 truncate --state "$state" --dry-run "$src"
 ctl_says "would release"
 ok "a full backup takes the place of all of the last chain"
+
+# ---- nothing was added -------------------------------------------------------
+
+dest=$tmp/quiet
+mkdir "$dest"
+back
+keep quiet
+back -i
+back -i
+[ "$(find "$dest/incremental" -type f | wc -l)" = 4 ] ||
+	fail "$(find "$dest/incremental" -type f)"
+ctl 0 verify "$dest"
+ctl_says "sets:      3" "the sets are whole, and one chain"
+ctl 0 restore --create "$dest" "$tmp/quiet-again"
+is quiet "$tmp/quiet-again"
+ok "a link to which nothing was added is whole, too"

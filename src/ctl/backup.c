@@ -30,7 +30,7 @@ static const struct ctl_option options[] = {
 	"accepted; it is always so"},
     CTL_OPTION_BARRIER_MAX,
     {"chain", 0, CTL_FLAG, CTL_AT(chain), 0, 0, NULL,
-	"incremental ones will build on it: keep what they need"},
+	"keep what incremental backups on it will need"},
     {"copy", 0, CTL_FLAG, CTL_AT(copy), 0, 0, NULL,
 	"a copy on which no later backup is built"},
     {"create", 0, CTL_FLAG, CTL_AT(create), 0, 0, NULL,

@@ -281,7 +281,7 @@ ok "damaged links"
 chain_restore 1 "$r"
 chain_start "$r"
 chain_end "$r"
-! chain_run apply "$r" "$sets/2" && grep -qx 'error corrupt: `backup_label`: is missing' \
+! chain_run apply "$r" "$sets/2" && grep -qx 'error corrupt: `global/pg_control`: names a checkpoint: without its backup_label this cluster would start and be wrong' \
 	"$tmp/chain.log" || fail "$(log)"
 ok "a cluster that was started"
 

@@ -47,11 +47,11 @@ uncontrolled() {
 request() {
 	as "$1" /usr/bin/env python3 -c '
 import errno, fcntl, os, struct, sys
-SIZE = 9920
+SIZE = 11616
 fd = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
 for number in 0x10, 0x11, 0x12, 0x13, 0x7f:
     request = 3 << 30 | SIZE << 16 | ord("s") << 8 | number
-    buf = bytearray(struct.pack("=I", 1) + bytes(SIZE - 4))
+    buf = bytearray(struct.pack("=I", 2) + bytes(SIZE - 4))
     try:
         fcntl.ioctl(fd, request, buf)
         print("0", end=" ")

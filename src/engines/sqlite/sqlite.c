@@ -40,9 +40,9 @@
 #define FREEZE_LOOKS 5
 
 /* What a pinned database holds open: three of ours (database, log, wal-index),
- * three of SQLite's, one in the spool. While it is frozen alone, and where it is
- * assisted, two more. */
-#define FDS_PER_DATABASE 7
+ * three of SQLite's, one in the spool; and one that the core has for the sums of
+ * its pages. While it is frozen alone, and where it is assisted, two more. */
+#define FDS_PER_DATABASE 8
 #define FDS_PER_ASSIST 2
 #define FDS_SPARE 64
 

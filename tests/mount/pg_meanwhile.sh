@@ -49,8 +49,11 @@ hold() {
 	is 1 'SELECT count(*) FROM pg_replication_slots' || fail "no slot"
 }
 held() { grep -qs 'percpu_rwsem\|freeze' /proc/"$fs_pid"/task/*/wchan; }
-# halt: begin, and wait until the server is at the checkpoint of the start.
+# halt: begin, and wait until the server is at the checkpoint of the start. Stopped
+# amid something, the checkpointer could hold what others need to get there.
 halt() {
+	wait_for 30 is CheckpointerMain "SELECT wait_event FROM pg_stat_activity
+		WHERE backend_type = 'checkpointer'" || fail "a checkpoint goes on"
 	stopped=("$(sql "SELECT pid FROM pg_stat_activity
 		WHERE backend_type = 'checkpointer'")")
 	kill -STOP "${stopped[@]}" || fail "no checkpointer"

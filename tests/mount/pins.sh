@@ -258,6 +258,8 @@ spool_empty() { [ "$(spool_kib)" -le "$empty_kib" ]; }
 a_database 30
 empty_kib=$(spool_kib)
 used_kib=0
+# Beside a slow disk the writer alone can have the lock for seconds.
+app '.timeout 15000'
 start_writer
 for ((i = 0; i < ${KILLS:-8}; i++)); do
 	policies=(auto govern 'auto,pin_ms=1')

@@ -41,7 +41,7 @@ refused 1 "databases \`a.db\` and \`b.db\`: are the same file" \
 make_db "$tmp/links/c.db" 4096 5
 refused 1 "has 3 databases, and \`barrier_max\` allows 2" \
 	"$tmp/links" "$mnt" -o barrier_max=2
-(ulimit -n 70 && refused 1 "3 databases take 85 descriptors, and this process may have 70" \
+(ulimit -n 70 && refused 1 "3 databases take 88 descriptors, and this process may have 70" \
 	"$tmp/links" "$mnt") || exit 1
 refused 1 "spool \`$tmp/none\`: No such file" "$src" "$mnt" -o "spool=$tmp/none"
 refused 1 "spool \`$tmp/empty.db\`: not a directory" "$src" "$mnt" -o "spool=$tmp/empty.db"

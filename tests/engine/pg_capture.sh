@@ -2,34 +2,13 @@
 # SPDX-License-Identifier: MIT
 # Captures on real file systems: where clones can be had and where not, where
 # they lie, and that nothing is left of them.
-[ "$(id -u)" = 0 ] || {
-	[ "${STILL_CI:-0}" = 1 ] && exit 1
-	echo "skip - needs root"
-	exit 77
-}
+. "$(dirname "$0")/../lib/say.sh"
+
+[ "$(id -u)" = 0 ] || skip "needs root"
 [ -n "${STILL_NS:-}" ] || STILL_NS=1 exec unshare -m bash "$0" "$@"
 set -u
 : "${CAPTURE:?}" "${TEST_PG_CAPTURE:?}"
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/stillfs-test.XXXXXX")
-ok() { echo "ok - $*"; }
-fail() {
-	echo "not ok - $*"
-	exit 1
-}
-skip() {
-	[ "${STILL_CI:-0}" = 1 ] && fail "cannot skip in CI: $*"
-	echo "skip - $*"
-	exit 77
-}
-# wait_for SECONDS COMMAND...: until the command succeeds.
-wait_for() {
-	local end=$((SECONDS + $1 + 1))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.02
-	done
-}
 cleanup() {
 	local status=$?
 	[ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null

@@ -142,25 +142,8 @@ cluster_cleanup() {
 if ! declare -F cleanup >/dev/null; then
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/stillfs-test.XXXXXX")
 	chmod 755 "$tmp"
-	ok() { echo "ok - $*"; }
-	fail() {
-		echo "not ok - $*"
-		exit 1
-	}
-	skip() {
-		[ "${STILL_CI:-0}" = 1 ] && fail "cannot skip in CI: $*"
-		echo "skip - $*"
-		exit 77
-	}
-	# wait_for SECONDS COMMAND...: until the command succeeds.
-	wait_for() {
-		local end=$((SECONDS + $1 + 1))
-		shift
-		until "$@" >/dev/null 2>&1; do
-			[ $SECONDS -lt $end ] || return 1
-			sleep 0.02
-		done
-	}
+	# shellcheck source=tests/lib/say.sh
+	. "${BASH_SOURCE[0]%/*}/say.sh"
 	trap 'exit 1' INT TERM
 fi
 trap cluster_cleanup EXIT

@@ -51,28 +51,10 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-ok() { echo "ok - $*"; }
-fail() {
-	echo "not ok - $*"
-	exit 1
-}
-skip() {
-	[ "${STILL_CI:-0}" = 1 ] && fail "cannot skip in CI: $*"
-	echo "skip - $*"
-	exit 77
-}
+# shellcheck source=tests/lib/say.sh
+. "${BASH_SOURCE[0]%/*}/say.sh"
 [ -c /dev/fuse ] || skip "no /dev/fuse"
 [ "$(id -u)" = 0 ] || skip "needs root"
-
-# wait_for SECONDS COMMAND...: until the command succeeds.
-wait_for() {
-	local end=$((SECONDS + $1 + 1))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.02
-	done
-}
 
 gone() { ! kill -0 "$1" 2>/dev/null; }
 mounted() { awk -v m="$1" '$5 == m {f = 1} END {exit !f}' /proc/self/mountinfo; }

@@ -4,10 +4,7 @@
 # verb is in its page, each option in a page is one, and so are the exit codes.
 set -u
 : "${STILLCTL:?}" "${MANDIR:?}"
-fail() {
-	echo "not ok - $*"
-	exit 1
-}
+. "$(dirname "$0")/../lib/say.sh"
 verbs=$("$STILLCTL" --help | sed -n '/^verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p')
 [ "$(wc -w <<<"$verbs")" = 11 ] || fail "eleven verbs: $verbs"
 

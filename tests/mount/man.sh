@@ -3,10 +3,7 @@
 # The manual pages: well-formed, and complete against the program.
 set -u
 : "${STILLFS:?}" "${MANDIR:?}" "${METRICS:?}" "${TOP:?}"
-fail() {
-	echo "not ok - $*"
-	exit 1
-}
+. "$(dirname "$0")/../lib/say.sh"
 
 if command -v mandoc >/dev/null; then
 	for page in "$MANDIR"/*.[1-8]; do

@@ -5,10 +5,7 @@
 # one that is run.
 set -u
 : "${TOP:?}"
-fail() {
-	echo "not ok - $*"
-	exit 1
-}
+. "$(dirname "$0")/../lib/say.sh"
 
 # shown CELL: what a cell names are tests; how many, in $named.
 shown() {

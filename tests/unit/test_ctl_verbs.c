@@ -699,6 +699,8 @@ static void interrupted(void **state)
 	if (pid == 0) {
 		struct still_control answer;
 
+		/* Whoever runs this in the background may ignore it. */
+		signal(SIGINT, SIG_DFL);
 		dup2(err_fd, 2);
 		ctl_job_run(&f->channel, &a_job, &options, &answer, NULL);
 		_exit(99);

@@ -59,6 +59,8 @@ struct still_set_database {
 	bool incremental;
 	char *increment; /* owned; that, a file or a directory of the set; NULL:
 			    nothing was */
+	bool increment_sized;
+	uint64_t increment_bytes; /* of that file, if `increment_sized` */
 };
 
 struct still_set_link {

@@ -25,6 +25,7 @@
 struct seen {
 	bool there;
 	bool directory;
+	bool file; /* a regular one, and the next is set */
 	uint64_t size_bytes;
 };
 
@@ -149,7 +150,7 @@ static void judge_file(
 	const struct still_set_database *database = still_set_database(
 	    set, path);
 	struct seen seen = {
-	    .there = true, .size_bytes = (uint64_t) st->st_size};
+	    .there = true, .file = true, .size_bytes = (uint64_t) st->st_size};
 
 	if (database)
 		walk->described[database - set->databases] = seen;
@@ -258,12 +259,31 @@ static bool is_listed(const struct still_set *set, const char *path)
 	return false;
 }
 
+static void judge_increment_size(
+    struct walk *walk, const struct still_set_database *database)
+{
+	const struct still_set *set = walk->set;
+	const char *increment = database->increment;
+	const struct still_set_file *file =
+	    increment ? still_set_find(set, increment) : NULL;
+	const struct seen *seen = file ? &walk->listed[file - set->files]
+				       : NULL;
+
+	if (seen && seen->file && database->increment_sized &&
+	    database->increment_bytes != seen->size_bytes)
+		TELL(walk, increment,
+		    "`%s`: has %" PRIu64 " bytes, and " STILL_SET_DESCRIPTION
+		    " says %" PRIu64,
+		    increment, seen->size_bytes, database->increment_bytes);
+}
+
 static void judge_increment(
     struct walk *walk, const struct still_set_database *database)
 {
 	const struct still_set *set = walk->set;
 	const char *increment = database->increment;
 
+	judge_increment_size(walk, database);
 	if (!set->listed)
 		return;
 	if (still_set_find(set, database->path))

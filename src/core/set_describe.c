@@ -93,11 +93,15 @@ static int64_t time_of(
 static int take_database(struct still_set *set, struct still_set_judge *judge,
     const json_t *object, char *path)
 {
+	const json_t *increment_bytes = json_object_get(
+	    object, "increment_bytes");
 	struct still_set_database database = {
 	    .path = path,
 	    .size_bytes = (uint64_t) json_integer_value(
 		json_object_get(object, "size_bytes")),
 	    .frozen = json_is_true(json_object_get(object, "frozen")),
+	    .increment_sized = increment_bytes != NULL,
+	    .increment_bytes = (uint64_t) json_integer_value(increment_bytes),
 	};
 
 	if (still_set_take_increment(object, path, judge, &database.incremental,
@@ -118,6 +122,8 @@ static int add_database(struct still_set *set, struct still_set_judge *judge,
 {
 	const json_t *size = json_object_get(object, "size_bytes");
 	const json_t *frozen = json_object_get(object, "frozen");
+	const json_t *increment_bytes = json_object_get(
+	    object, "increment_bytes");
 	char *path;
 
 	if (still_json_get_name(object, "path", &path) < 0)
@@ -126,6 +132,9 @@ static int add_database(struct still_set *set, struct still_set_judge *judge,
 		TELL(judge, "database %zu: `path` is no path in a set", number);
 	else if (!is_count(size))
 		TELL(judge, "database `%s`: `size_bytes` is not a count", path);
+	else if (increment_bytes && !is_count(increment_bytes))
+		TELL(judge, "database `%s`: `increment_bytes` is not a count",
+		    path);
 	else if (!json_is_boolean(frozen))
 		TELL(judge, "database `%s`: `frozen` is neither true nor false",
 		    path);

@@ -355,6 +355,9 @@ static const struct {
 	JSON "database `data/b.db`: `size_bytes` is not a count\n"},
     {WITH(DB_A ", {\"path\": \"data/b.db\", \"size_bytes\": 2}"),
 	JSON "database `data/b.db`: `frozen` is neither true nor false\n"},
+    {WITH(DB_A ", {\"path\": \"data/b.db\", \"size_bytes\": 2, \"frozen\": "
+	       "true, \"increment_bytes\": -1}"),
+	JSON "database `data/b.db`: `increment_bytes` is not a count\n"},
     {WITH(DB_A ", " DB_A), JSON "names `data/a.db` twice\n"},
     {WITH(DB_A ", {\"path\": \"data/c\", \"size_bytes\": 2, \"frozen\": "
 	       "true}"),

@@ -70,7 +70,9 @@ static int describe_link(
     json_t *object, const struct sqlite_link *link, const char *log)
 {
 	int rc = link->changed
-	    ? still_json_set_name(object, "increment", log)
+	    ? still_json_set_name(object, "increment", log) |
+		json_object_set_new(object, "increment_bytes",
+		    json_integer((json_int_t) link->increment.size_bytes))
 	    : json_object_set_new(object, "increment", json_null());
 
 	return rc |

@@ -508,6 +508,8 @@ struct still_session_status {
 				    nothing is copied */
 	uint64_t copied_bytes;   /* of these */
 	bool spool_full;         /* no room to complete the copy */
+	uint64_t pages_compared; /* with the base's, as they cannot have
+				    changed since */
 	uint64_t spool_bytes;    /* that private copies take, as of now */
 	const char *cut;         /* static; NULL before the freeze */
 	int64_t cut_width_ns;

@@ -93,6 +93,7 @@ static void fill_held(
 	ret->let_by = held->n_let_by;
 	ret->copy_bytes = held->copy_bytes;
 	ret->copied_bytes = held->copied_bytes;
+	ret->pages_compared = held->n_compared;
 	if (!session->pinned)
 		return;
 	if (!session->looked) {

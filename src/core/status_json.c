@@ -115,6 +115,7 @@ static int set_held(json_t *o, const struct still_session_status *s)
 	rc |= set_int(o, "copied_bytes", s->copied_bytes);
 	rc |= set_int(o, "spool_bytes", s->spool_bytes);
 	rc |= set_bool(o, "spool_full", s->spool_full);
+	rc |= set_int(o, "pages_compared", s->pages_compared);
 	return rc;
 }
 

@@ -398,6 +398,8 @@ struct still_held {
 				held any more; 0: nothing is */
 	uint64_t copied_bytes; /* of these */
 	bool spool_full;       /* there is no room to complete a copy */
+	uint64_t n_compared;   /* pages that were compared with what they were
+				  in the base, since they cannot have changed */
 };
 
 /* 0 while the moment is protected; STILL_ERR_LOST from then on when it is not.

@@ -5,7 +5,9 @@
  * files back. Nobody is alarmed; and where one bit of the file is turned over, in
  * a page that cannot have changed, that page is damaged, and no other.
  *
- *	sqlite_rot [ROUNDS]
+ * And what is not alarmed did look: the pages that were compared are counted.
+ *
+ *	ROUNDS   sessions without an alarm (make soak: 3000)
  */
 #include "config.h"
 
@@ -21,6 +23,7 @@
 
 #include "base/sys.h"
 #include "engines/sqlite/files.h"
+#include "engines/sqlite/format.h"
 #include "tests/lib/app.h"
 #include "tests/lib/kept.h"
 #include "tests/unit/scratch.h"
@@ -46,6 +49,15 @@ struct fixture {
 	bool busy;
 };
 
+/* Of all tests. */
+static struct {
+	unsigned n_sessions;
+	uint64_t n_pages; /* served */
+	uint64_t n_compared;
+	unsigned n_flips;
+	unsigned n_alarms;
+} seen;
+
 static uint64_t below(struct fixture *f, uint64_t n)
 {
 	return scratch_below(&f->random, n);
@@ -65,7 +77,9 @@ static void run(struct fixture *f, const char *sql)
 static void start(struct fixture *f)
 {
 	f->app = app_open(f->live);
-	app_sql(f->app, "PRAGMA busy_timeout=20; PRAGMA wal_autocheckpoint=0");
+	app_sql(f->app,
+	    "PRAGMA busy_timeout=20; PRAGMA wal_autocheckpoint=0;"
+	    "PRAGMA synchronous=OFF");
 }
 
 static void create(struct fixture *f, const char *page_size)
@@ -105,6 +119,17 @@ static void frozen(void *arg)
 		act(f);
 }
 
+static const struct kept_file *count(struct fixture *f)
+{
+	const struct kept_file *file = kept_find(&f->base, PATH);
+
+	seen.n_sessions++;
+	seen.n_pages += file->page_bytes ? file->size / file->page_bytes : 0;
+	seen.n_compared += f->base.n_compared;
+	seen.n_alarms += file->n_bad > 0;
+	return file;
+}
+
 /* Take one, compared with the last, which it replaces. */
 static const struct kept_file *take(struct fixture *f)
 {
@@ -125,7 +150,7 @@ static const struct kept_file *take(struct fixture *f)
 	kept_release(&f->base);
 	f->base = next;
 	assert_int_equal(sqlite_files_open_count(), 0);
-	return kept_find(&f->base, PATH);
+	return count(f);
 }
 
 static const struct kept_file *take_well(struct fixture *f)
@@ -304,6 +329,8 @@ static void no_alarm(void **state)
 	    STILL_PIN_AUTO, STILL_PIN_GOVERN, STILL_PIN_HOLD};
 	struct fixture *f = *state;
 
+	uint64_t n_compared = seen.n_compared;
+
 	create(f, "1024");
 	for (unsigned i = 0; i < n_rounds; i++) {
 		if (i % 10 == 0)
@@ -312,6 +339,8 @@ static void no_alarm(void **state)
 		f->busy = below(f, 2);
 		take_well(f);
 	}
+	/* Of some hundred pages, in every fourth session or more. */
+	assert_true(seen.n_compared - n_compared > 50 * (uint64_t) n_rounds);
 }
 
 /* A log that is longer than it was, with the same salts, and yet another one. */
@@ -342,6 +371,7 @@ static long flip(struct fixture *f, uint64_t page, uint32_t page_bytes)
 	long off = (long) (page * page_bytes + below(f, page_bytes));
 
 	app_flip(f->files, f->live, off);
+	seen.n_flips++;
 	return off;
 }
 
@@ -371,7 +401,7 @@ static void of_a_log(void **state)
 
 	create(f, "4096");
 	attach(f, STILL_PIN_AUTO);
-	for (int i = 0; i < 20; i++) {
+	for (unsigned i = 0; i < 20 + n_rounds / 10; i++) {
 		const struct kept_file *file;
 		uint64_t page;
 		long off;
@@ -411,6 +441,274 @@ static void of_what_may_have_changed(void **state)
 	run(f, "UPDATE n SET i=i+1");
 	flip(f, pages_of(file) - 1, file->page_bytes);
 	take_well(f);
+	assert_int_equal(f->base.n_compared, 0);
+}
+
+/* ---- each rule ----------------------------------------------------------- */
+
+/* What the base noted of the database. */
+static json_t *noted(struct fixture *f)
+{
+	return json_array_get(json_object_get(f->base.note, "databases"), 0);
+}
+
+static void other_number(struct fixture *f, const char *key, int more)
+{
+	json_int_t value = json_integer_value(json_object_get(noted(f), key));
+
+	json_object_set_new(noted(f), key, json_integer(value + more));
+}
+
+static void other_salts(struct fixture *f)
+{
+	json_object_set_new(noted(f), "salts", json_string("0123456789abcdef"));
+}
+
+static void other_checksum(struct fixture *f)
+{
+	json_array_set_new(
+	    json_object_get(noted(f), "frame_checksum"), 1, json_integer(77));
+}
+
+static void other_device(struct fixture *f)
+{
+	other_number(f, "dev", 1);
+}
+
+static void other_inode(struct fixture *f)
+{
+	other_number(f, "ino", 1);
+}
+
+static void later_frame(struct fixture *f)
+{
+	other_number(f, "last_frame", 1000);
+}
+
+static void earlier_frame(struct fixture *f)
+{
+	other_number(f, "last_frame", -1);
+}
+
+static void no_log(struct fixture *f)
+{
+	json_object_set_new(noted(f), "last_frame", json_integer(0));
+}
+
+static void more_in_the_file(struct fixture *f)
+{
+	other_number(f, "backfilled_frames", 1000);
+}
+
+static void other_length(struct fixture *f)
+{
+	other_number(f, "pages", -1);
+}
+
+static void a_rollback_journal(struct fixture *f)
+{
+	json_object_set_new(noted(f), "rollback", json_true());
+}
+
+static void page_checksums(struct fixture *f)
+{
+	json_object_set_new(noted(f), "page_checksums", json_true());
+}
+
+static void (*const others[])(struct fixture *f) = {
+    other_salts,
+    other_checksum,
+    other_device,
+    other_inode,
+    later_frame,
+    earlier_frame,
+    no_log,
+    more_in_the_file,
+    other_length,
+    a_rollback_journal,
+    page_checksums,
+};
+
+/* A base that differs in one of the things by which it is known that a page cannot
+ * have changed: then nothing is compared, and a bit is nobody's business. */
+static void of_another_base(void **state)
+{
+	struct fixture *f = *state;
+	const size_t n = sizeof(others) / sizeof(others[0]);
+
+	create(f, "4096");
+	attach(f, STILL_PIN_AUTO);
+	for (size_t i = 0; i <= n; i++) {
+		const struct kept_file *file;
+		uint64_t page;
+		long off;
+
+		run(f, "UPDATE t SET b=randomblob(700) WHERE a % 40 = 1");
+		run(f, "UPDATE n SET i=i+1");
+		run(f, "PRAGMA wal_checkpoint(PASSIVE)");
+		kept_release(&f->base);
+		file = take_well(f);
+		page = pages_of(file) - 1;
+		off = flip(f, page, file->page_bytes);
+		if (i < n) {
+			others[i](f);
+			take_well(f);
+			if (f->base.n_compared)
+				fail_msg("%zu: it was compared", i);
+		} else {
+			alarms(f, page);
+		}
+		app_flip(f->files, f->live, off);
+	}
+}
+
+/* A log made by hand, as an application may leave it. */
+struct forged {
+	char path[PATH_MAX];
+	uint8_t *pages; /* owned; of the database */
+	uint32_t page_bytes;
+	uint32_t n_pages;
+	uint8_t salts[8];
+	struct sqlite_checksum sum;
+};
+
+static void forge_bytes(struct forged *log, const void *bytes, size_t len)
+{
+	int fd = open(
+	    log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, len), len);
+	close(fd);
+}
+
+/* SQLite takes a log for damaged that makes the file longer by more than its own
+ * length and 64 KiB. */
+#define CUT_PAGES 40
+
+/* The database is whole, and nobody has it open. */
+static void forge(struct fixture *f, uint32_t page_bytes, struct forged *ret)
+{
+	uint8_t header[SQLITE_WAL_HEADER_BYTES];
+	struct stat st;
+	int fd = open(f->live, O_RDONLY | O_CLOEXEC);
+
+	memset(ret, 0, sizeof(*ret));
+	snprintf(ret->path, sizeof(ret->path), "%s-wal", f->live);
+	memcpy(ret->salts, "saltsalt", 8);
+	assert_int_equal(fstat(fd, &st), 0);
+	ret->page_bytes = page_bytes;
+	ret->n_pages = (uint32_t) (st.st_size / page_bytes);
+	ret->pages = malloc((size_t) st.st_size);
+	assert_int_equal(read(fd, ret->pages, (size_t) st.st_size), st.st_size);
+	close(fd);
+	unlink(ret->path);
+	ret->sum = sqlite_wal_header_write(page_bytes, ret->salts, header);
+	forge_bytes(ret, header, sizeof(header));
+}
+
+static void forge_frame(struct forged *log, uint32_t page, uint32_t n_commit)
+{
+	struct sqlite_frame_header header = {
+	    .page = page, .n_pages_commit = n_commit};
+	uint8_t bytes[SQLITE_FRAME_HEADER_BYTES];
+	const uint8_t *data = log->pages + (page - 1) * log->page_bytes;
+
+	memcpy(header.salts, log->salts, sizeof(header.salts));
+	sqlite_frame_header_write(
+	    &header, data, log->page_bytes, &log->sum, bytes);
+	forge_bytes(log, bytes, sizeof(bytes));
+	forge_bytes(log, data, log->page_bytes);
+}
+
+/* A commit after which the database has `n` pages; `last`: the last of them was
+ * written, and no other. */
+static void forge_commit(struct forged *log, uint32_t n, bool last)
+{
+	for (int i = 0; i < 4; i++)
+		log->pages[28 + i] = (uint8_t) (n >> (24 - 8 * i));
+	forge_frame(log, 1, last ? 0 : n);
+	if (last)
+		forge_frame(log, n, n);
+}
+
+/* The application comes, and finds the log. */
+static void recover(struct fixture *f)
+{
+	char shm[PATH_MAX];
+
+	snprintf(shm, sizeof(shm), "%s-shm", f->live);
+	unlink(shm);
+	start(f);
+	app_sql(f->app, "SELECT count(*) FROM n");
+}
+
+static void has_pages(struct fixture *f, const struct forged *log, uint32_t n)
+{
+	struct stat st;
+
+	assert_int_equal(stat(f->live, &st), 0);
+	assert_int_equal(st.st_size, (off_t) n * log->page_bytes);
+}
+
+static void begin_forging(struct fixture *f, struct forged *ret)
+{
+	create(f, "1024");
+	run(f, "PRAGMA wal_checkpoint(TRUNCATE)");
+	attach(f, STILL_PIN_AUTO);
+	app_close(f->app);
+	forge(f, 1024, ret);
+}
+
+/* The end of the database was cut off, and belongs to it again: as free pages,
+ * which nobody wrote. What is there now is zeros. */
+static void cut_and_grown(void **state)
+{
+	struct fixture *f = *state;
+	struct forged log;
+	uint32_t n;
+
+	begin_forging(f, &log);
+	n = log.n_pages;
+	forge_commit(&log, n, false);
+	recover(f);
+	take_well(f);
+	app_close(f->app);
+	forge_commit(&log, n - CUT_PAGES, false);
+	recover(f);
+	run(f, "PRAGMA wal_checkpoint(PASSIVE)");
+	has_pages(f, &log, n - CUT_PAGES);
+	app_close(f->app);
+	forge_commit(&log, n, true);
+	recover(f);
+	run(f, "PRAGMA wal_checkpoint(PASSIVE)");
+	has_pages(f, &log, n);
+	take_well(f);
+	/* But for page 1. */
+	assert_int_equal(f->base.n_compared, n - CUT_PAGES - 1);
+	free(log.pages);
+}
+
+/* Likewise; but all of the log was there for the base, and a checkpoint that had
+ * begun with a part of it cut the file after that. */
+static void cut_late(void **state)
+{
+	struct fixture *f = *state;
+	struct forged log;
+	uint32_t n;
+
+	begin_forging(f, &log);
+	n = log.n_pages;
+	forge_commit(&log, n - CUT_PAGES, false);
+	forge_commit(&log, n, true);
+	recover(f);
+	take_well(f);
+	assert_int_equal(truncate(f->live, (off_t) (n - CUT_PAGES) * 1024), 0);
+	run(f, "PRAGMA wal_checkpoint(PASSIVE)");
+	has_pages(f, &log, n);
+	take_well(f);
+	assert_int_equal(f->base.n_compared, n - CUT_PAGES);
+	free(log.pages);
 }
 
 /* Nothing has changed at all, and the times say so. They cannot be set back after
@@ -458,17 +756,26 @@ int main(int argc, char **argv)
 	    TEST(of_a_log),
 	    TEST(of_what_may_have_changed),
 	    TEST(of_the_same_file),
+	    TEST(of_another_base),
+	    TEST(cut_and_grown),
+	    TEST(cut_late),
 	    TEST(older_files),
 	    TEST(no_alarm),
 	};
+	const char *wanted = getenv("ROUNDS");
 	int rc = app_main(argc, argv);
 
 	if (rc >= 0)
 		return rc;
-	if (argc == 2)
-		n_rounds = (unsigned) atoi(argv[1]);
+	if (wanted)
+		n_rounds = (unsigned) atoi(wanted);
 	else
 		scratch_watchdog();
 	seed = scratch_seed();
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	rc = cmocka_run_group_tests(tests, NULL, NULL);
+	printf("%u sessions, %llu pages served, %llu compared; %u bits turned "
+	       "over, %u sessions alarmed\n",
+	    seen.n_sessions, (unsigned long long) seen.n_pages,
+	    (unsigned long long) seen.n_compared, seen.n_flips, seen.n_alarms);
+	return rc;
 }

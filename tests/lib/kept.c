@@ -161,6 +161,7 @@ int kept_take(const struct kept_request *request, struct kept *ret,
 	};
 	struct still_snapshot snapshot = {0};
 	struct still_builder builder;
+	struct still_held held;
 	int rc;
 
 	memset(ret, 0, sizeof(*ret));
@@ -182,6 +183,8 @@ int kept_take(const struct kept_request *request, struct kept *ret,
 		request->frozen(request->arg);
 	if (rc == 0)
 		read_all(request, &snapshot, ret);
+	if (rc == 0 && still_engine_keep(request->instance, &held, NULL) == 0)
+		ret->n_compared = held.n_compared;
 	still_engine_thaw(request->instance);
 	still_snapshot_release(&snapshot);
 	if (rc < 0)

@@ -37,6 +37,7 @@ struct kept {
 	json_t *description;    /* owned; backup.json, as far as engines go */
 	json_t *note;           /* owned */
 	size_t n_damages;       /* told by the freeze */
+	uint64_t n_compared;    /* pages, with those of the base */
 	struct still_base base; /* this one, for the next */
 };
 

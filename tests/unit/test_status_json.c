@@ -68,9 +68,10 @@ static const char *const session_keys[] = {"id", "number", "kind", "base",
     "cut_width_ns", "writers_held_ns", "freeze", "capture_bytes",
     "captured_bytes", "verified", "pin", "n_pinned", "pin_age_ns", "pin_moves",
     "let_by", "log_held_bytes", "wal_max_bytes", "copy_bytes", "copied_bytes",
-    "spool_bytes", "spool_full", "files", "files_whole", "files_known", "bytes",
-    "bytes_served", "bytes_hashed", "sealing", "sealed", "seal_served",
-    "covered", "committing", "damaged", "unfrozen", "forced", "error", NULL};
+    "spool_bytes", "spool_full", "pages_compared", "files", "files_whole",
+    "files_known", "bytes", "bytes_served", "bytes_hashed", "sealing", "sealed",
+    "seal_served", "covered", "committing", "damaged", "unfrozen", "forced",
+    "error", NULL};
 static const char *const record_keys[] = {"id", "number", "kind", "base",
     "chain", "outcome", "begun_at", "frozen_at", "ended_at", "committed_at",
     "bytes", "forced", "truncated", "truncated_range", "truncated_elsewhere",
@@ -182,6 +183,7 @@ static void json_serving(void **state)
 	s.spool_bytes = 17;
 	s.spool_full = true;
 	s.freeze = "copy";
+	s.pages_compared = 20;
 	s.capture_bytes = 18;
 	s.captured_bytes = 19;
 	s.covered = s.committing = true;
@@ -203,6 +205,7 @@ static void json_serving(void **state)
 	assert_int_equal(integer(session, "copied_bytes"), 16);
 	assert_int_equal(integer(session, "spool_bytes"), 17);
 	assert_true(json_is_true(json_object_get(session, "spool_full")));
+	assert_int_equal(integer(session, "pages_compared"), 20);
 	assert_string_equal(string(session, "freeze"), "copy");
 	assert_int_equal(integer(session, "capture_bytes"), 18);
 	assert_int_equal(integer(session, "captured_bytes"), 19);

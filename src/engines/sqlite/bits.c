@@ -26,6 +26,16 @@ bool sqlite_bits_set(_Atomic uint64_t *bits, uint64_t at)
 	    bit;
 }
 
+uint64_t sqlite_bits_count(const _Atomic uint64_t *bits, uint64_t n)
+{
+	uint64_t set = 0;
+
+	for (uint64_t i = 0; i < (n + 63) / 64; i++)
+		set += (unsigned) __builtin_popcountll(
+		    atomic_load_explicit(&bits[i], memory_order_relaxed));
+	return set;
+}
+
 uint64_t sqlite_bits_run(
     const _Atomic uint64_t *bits, uint64_t at, uint64_t max)
 {

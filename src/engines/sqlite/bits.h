@@ -20,6 +20,9 @@ bool sqlite_bits_has(const _Atomic uint64_t *bits, uint64_t at);
 /* Returns whether it was set before. */
 bool sqlite_bits_set(_Atomic uint64_t *bits, uint64_t at);
 
+/* How many are set, of the `n` that there are. */
+uint64_t sqlite_bits_count(const _Atomic uint64_t *bits, uint64_t n);
+
 /* How many from `at` on are as that one is, up to `max`, which is no more than
  * there are. */
 uint64_t sqlite_bits_run(

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/path.h"
+#include "engines/sqlite/bits.h"
 #include "engines/sqlite/image.h"
 
 /* As much log as is walked in a few hundredths of a second. */
@@ -42,6 +43,7 @@ int sqlite_rot_arm(struct sqlite_image *image, const struct still_base *base,
 {
 	struct sqlite_changes changes = SQLITE_CHANGES_INIT;
 	struct still_page_sums sums = {0};
+	_Atomic uint64_t *compared;
 	int rc = 0;
 
 	if (image->facts.page_checksums || noted->page_checksums)
@@ -55,10 +57,16 @@ int sqlite_rot_arm(struct sqlite_image *image, const struct still_base *base,
 		sqlite_changes_release(&changes);
 		return rc;
 	}
+	compared = sqlite_bits_new(sums.n);
+	if (!compared) {
+		sqlite_changes_release(&changes);
+		return still_error_nomem(err);
+	}
 	image->rot = (struct sqlite_rot){
 	    .sums = sums.sums,
 	    .n = (uint32_t) sums.n,
 	    .changes = changes,
+	    .compared = compared,
 	};
 	return 0;
 }
@@ -69,11 +77,19 @@ bool sqlite_rot_has(const struct sqlite_rot *rot, uint32_t page,
 	if (page > rot->n || page - 1 == SQLITE_LOCK_BYTE / page_size_bytes ||
 	    sqlite_changes_may(&rot->changes, page))
 		return false;
+	if (!sqlite_bits_has(rot->compared, page - 1))
+		sqlite_bits_set(rot->compared, page - 1);
 	return still_hash64(data, page_size_bytes) != rot->sums[page - 1];
+}
+
+uint64_t sqlite_rot_compared(const struct sqlite_rot *rot)
+{
+	return rot->compared ? sqlite_bits_count(rot->compared, rot->n) : 0;
 }
 
 void sqlite_rot_release(struct sqlite_rot *rot)
 {
+	free((void *) rot->compared);
 	sqlite_changes_release(&rot->changes);
 	memset(rot, 0, sizeof(*rot));
 }

@@ -59,7 +59,11 @@
  *    and it is for the caller to ask for the pin before he calls it damaged
  *    (sqlite.c). In flight: it is read again, as a page with a sum is.
  *
- * Threads: armed by one, before others read; then constant.
+ * Which pages were compared is kept, so that who is not alarmed can be told from
+ * who did not look.
+ *
+ * Threads: armed by one, before others read; then constant, but for what is
+ * counted.
  */
 #ifndef SQLITE_ROT_H
 #define SQLITE_ROT_H
@@ -78,6 +82,7 @@ struct sqlite_rot {
 	const uint64_t *sums; /* borrowed from the base; NULL: not armed */
 	uint32_t n;           /* of them */
 	struct sqlite_changes changes;
+	_Atomic uint64_t *compared; /* owned; bits, from page 1; `n` */
 };
 
 /* Compare from now on, where that can be. `image` is settled and its facts are
@@ -94,6 +99,10 @@ static inline bool sqlite_rot_is_armed(const struct sqlite_rot *rot)
 /* Is page `page`, whose bytes these are, another one although it cannot be? */
 bool sqlite_rot_has(const struct sqlite_rot *rot, uint32_t page,
     const void *data, uint32_t page_size_bytes);
+
+/* How many pages were compared so far, each counted once. Accepts a zeroed one.
+ * Any thread. */
+uint64_t sqlite_rot_compared(const struct sqlite_rot *rot);
 
 /* Accepts a zeroed one. */
 void sqlite_rot_release(struct sqlite_rot *rot);

@@ -461,8 +461,12 @@ static int sqlite_keep(struct still_engine_instance *base,
     struct still_held *ret_held, struct still_error *err)
 {
 	struct sqlite_instance *instance = (struct sqlite_instance *) base;
+	int rc = sqlite_governor_keep(instance->governor, ret_held, err);
 
-	return sqlite_governor_keep(instance->governor, ret_held, err);
+	for (size_t i = 0; rc == 0 && i < instance->n_images; i++)
+		ret_held->n_compared += sqlite_rot_compared(
+		    &instance->images[i].rot);
+	return rc;
 }
 
 const struct still_engine still_engine_sqlite = {

@@ -96,6 +96,7 @@ static int freeze(struct still_session *session, struct still_builder *builder,
 	    .spool = still_spool_of(&session->instance->spool),
 	    .base = session->ground ? still_ground_base(session->ground) : NULL,
 	    .incremental = session->kind == STILL_INCREMENTAL,
+	    .apart = session->kind == STILL_COPY,
 	};
 	int rc;
 

@@ -190,6 +190,10 @@ struct still_freeze_request {
 	 * logs that could be had (circular logging). */
 	bool incremental;
 
+	/* A copy: nothing will ever build on it, and what is kept in the
+	 * instance for those that build on others is neither made nor moved. */
+	bool apart;
+
 	/* Nothing will be read, and it is thawed at once: what is copied only
 	 * to be read may be left out, when there is room for it. */
 	bool trial;

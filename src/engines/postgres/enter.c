@@ -23,8 +23,9 @@ static int judge(const struct still_pg_instance *instance,
 {
 	struct still_pg_findings findings = {0};
 	enum still_pg_want want = request->incremental ? STILL_PG_WANT_INCREMENT
-	    : instance->chain                          ? STILL_PG_WANT_CHAIN
-						       : STILL_PG_WANT_FULL;
+	    : !instance->chain                         ? STILL_PG_WANT_FULL
+	    : request->apart                           ? STILL_PG_WANT_COPY
+						       : STILL_PG_WANT_CHAIN;
 	int rc;
 
 	still_pg_obstacles_of_facts(

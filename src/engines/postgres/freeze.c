@@ -58,7 +58,8 @@ static int have_slot(struct freeze *freeze, struct still_error *err)
 	enum still_pg_slot_state state = frozen->facts.slot.state;
 	int rc = 0;
 
-	if (!freeze->instance->chain || freeze->request->trial)
+	if (!freeze->instance->chain || freeze->request->trial ||
+	    freeze->request->apart)
 		return 0;
 	if (state == STILL_PG_SLOT_LOST || state == STILL_PG_SLOT_UNRESERVED)
 		rc = still_pg_slot_drop(freeze->session, name, err);

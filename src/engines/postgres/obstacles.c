@@ -44,7 +44,7 @@ static void look_at_version(
 static bool needs_a_slot(
     const struct still_pg_facts *facts, enum still_pg_want want)
 {
-	return want == STILL_PG_WANT_FULL ||
+	return want == STILL_PG_WANT_FULL || want == STILL_PG_WANT_COPY ||
 	    (want == STILL_PG_WANT_CHAIN &&
 		facts->slot.state == STILL_PG_SLOT_NONE);
 }
@@ -181,7 +181,8 @@ static void look_at_role(const struct still_pg_facts *facts,
 		add_execute(facts, object, version->start_function, findings);
 	if (version && !facts->may_stop)
 		add_execute(facts, object, version->stop_function, findings);
-	if (version && want != STILL_PG_WANT_FULL && !facts->may_switch)
+	if (version && want != STILL_PG_WANT_FULL &&
+	    want != STILL_PG_WANT_COPY && !facts->may_switch)
 		add_execute(facts, object, STILL_PG_SWITCH_FUNCTION, findings);
 	if (!facts->data_directory)
 		add_privilege(facts, object,

@@ -45,6 +45,7 @@
 /* What the server is wanted for. */
 enum still_pg_want {
 	STILL_PG_WANT_FULL,     /* sessions on which nothing is built */
+	STILL_PG_WANT_COPY,     /* one of those, beside others on which is */
 	STILL_PG_WANT_CHAIN,    /* on which incremental ones are */
 	STILL_PG_WANT_INCREMENT /* one of those */
 };

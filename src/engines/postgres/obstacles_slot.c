@@ -37,8 +37,10 @@ void still_pg_obstacles_of_slot(const struct still_pg_slot *slot,
 	    slot->state != STILL_PG_SLOT_FOREIGN;
 	char *object = still_pg_findings_object(findings, "slot", slot->name);
 
-	if (!object)
+	if (!object || want == STILL_PG_WANT_COPY) {
+		free(object);
 		return;
+	}
 	if (want == STILL_PG_WANT_FULL) {
 		if (ours)
 			look_at_leftover(slot, object, findings);

@@ -301,7 +301,7 @@ int still_catalog_truncated(struct still_catalog *catalog, const char *id,
 		return rc;
 	/* What a second truncation finds, the first has left. */
 	rc = still_store_run(catalog, err,
-	    "UPDATE session SET truncated=?2,"
+	    "UPDATE session SET truncated=truncated|?2,"
 	    " truncated_range=coalesce(?3,truncated_range)"
 	    " WHERE id=?1 AND outcome=?4",
 	    "tibi", id, (int64_t) STILL_STORE_TRUNCATED, range,

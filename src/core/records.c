@@ -88,8 +88,8 @@ static void read_numbers(sqlite3_stmt *stmt, struct still_record *r)
 	r->n_damaged = (uint32_t) sqlite3_column_int64(stmt, 19);
 	r->link = (uint32_t) sqlite3_column_int64(stmt, 25);
 	r->forced = sqlite3_column_int64(stmt, 26) != 0;
-	r->truncated = sqlite3_column_int64(stmt, 27) == STILL_STORE_TRUNCATED;
-	r->elsewhere = sqlite3_column_int64(stmt, 27) ==
+	r->truncated = sqlite3_column_int64(stmt, 27) & STILL_STORE_TRUNCATED;
+	r->elsewhere = sqlite3_column_int64(stmt, 27) &
 	    STILL_STORE_TRUNCATED_ELSEWHERE;
 }
 

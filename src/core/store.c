@@ -58,7 +58,7 @@ static const char schema[] =
     " link INTEGER NOT NULL DEFAULT 0,"
     " note TEXT," /* the engine's, JSON */
     " forced INTEGER NOT NULL DEFAULT 0,"
-    " truncated INTEGER NOT NULL DEFAULT 0," /* by us: 1; elsewhere: 2 */
+    " truncated INTEGER NOT NULL DEFAULT 0," /* by us: 1, elsewhere: 2 */
     " truncated_range BLOB,"
     " UNIQUE(instance, number)"
     ") STRICT;"

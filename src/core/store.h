@@ -31,7 +31,7 @@
 #define STILL_STORE_NAME "catalog.db"
 #define STILL_STORE_APPLICATION_ID 0x5354494c /* "STIL" */
 #define STILL_STORE_VERSION 2
-/* Of a session, in `truncated`. */
+/* Of a session, in `truncated`: none, one or both. */
 #define STILL_STORE_TRUNCATED 1
 #define STILL_STORE_TRUNCATED_ELSEWHERE 2
 /* A disk that is busy may take a second and more for each of their syncs. */

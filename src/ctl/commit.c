@@ -142,6 +142,29 @@ static int tell_answer(const struct ctl_options *o,
 	return rc;
 }
 
+/* To the last request there was no answer. */
+static void recall(
+    const struct still_control *before, struct still_control *answer)
+{
+	if (!answer->session[0])
+		memcpy(
+		    answer->session, before->session, sizeof(answer->session));
+	memcpy(answer->state_dir, before->state_dir, sizeof(answer->state_dir));
+	answer->outcome = STILL_NO_OUTCOME;
+}
+
+/* It was committed by a daemon that could not say so any more. The catalog does
+ * not remember all of what was released. */
+static int tell_settled(const struct ctl_options *o,
+    const struct still_control *answer, struct still_error *err)
+{
+	struct ctl_options brief = *o;
+
+	if (!o->json && !answer->truncate_code)
+		brief.truncate = false;
+	return tell_answer(&brief, answer, err);
+}
+
 static int commit_mounted(const struct ctl_options *o,
     const struct ctl_target *target, struct still_error *err)
 {
@@ -168,15 +191,15 @@ static int commit_mounted(const struct ctl_options *o,
 		rc = ctl_job_run(&channel, &job, o, &answer, err);
 	ctl_channel_close(&channel);
 	/* Its daemon has gone meanwhile? What it has written down is true. */
-	if (rc < 0 && !answer.session[0])
-		answer = before;
+	if (rc < 0 && !answer.state_dir[0])
+		recall(&before, &answer);
 	ctl_record_settle(o, &answer);
 	/* A trial leaves the session as it is. */
 	if (rc == 0 && o->dry_run)
 		return tell_answer(o, &answer, err);
 	if (rc == STILL_ERR_LOST && answer.outcome == STILL_COMMITTED) {
 		still_error_clear(err);
-		rc = 0;
+		return tell_settled(o, &answer, err);
 	}
 	if (rc < 0)
 		return (int) ctl_exit_of_job(rc, answer.state, answer.outcome);

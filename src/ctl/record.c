@@ -3,6 +3,7 @@
 
 #include "ctl/record.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "ctl/channel.h"
@@ -127,6 +128,21 @@ int ctl_catalog_open(const struct ctl_options *options,
 	return still_catalog_open(dir, false, ret, err);
 }
 
+static void set_truncation(
+    const struct still_record *record, struct still_control *answer)
+{
+	if (record->truncated) {
+		snprintf(answer->truncated_range,
+		    sizeof(answer->truncated_range), "%s",
+		    record->range ? record->range : "");
+		return;
+	}
+	answer->truncate_code = STILL_ERR_LOST;
+	strcpy(answer->truncate_message,
+	    "the daemon has ended, and no truncation is on record");
+	strcpy(answer->truncate_hint, "Run `stillctl truncate`.");
+}
+
 void ctl_record_settle(
     const struct ctl_options *options, struct still_control *answer)
 {
@@ -145,6 +161,7 @@ void ctl_record_settle(
 		answer->outcome = (int32_t) records[0].outcome;
 		memcpy(answer->outcome_text, records[0].outcome_text,
 		    sizeof(answer->outcome_text));
+		set_truncation(&records[0], answer);
 	}
 	still_records_free(records, n);
 	still_catalog_close(catalog);

@@ -44,7 +44,8 @@ int ctl_records_of(struct still_catalog *catalog,
 /*
  * Where a mount has answered without an outcome, because its session is over
  * and another one is shown, or because its daemon has died: what the catalog has
- * on record of that session. Nothing changes when it cannot be read.
+ * on record of that session, and of a truncation for its sake, if there is none
+ * as an error. Nothing changes when it cannot be read.
  */
 void ctl_record_settle(
     const struct ctl_options *options, struct still_control *answer);

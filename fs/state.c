@@ -164,10 +164,13 @@ char *fs_state_live_text(struct fs_state *state, int live, size_t *ret_len)
 {
 	struct still_session_status session;
 	struct still_mount_status mount = {0};
+	struct still_volumes volumes;
 	char *text;
 
 	if (live == FS_LIVE_EVENTS)
 		return still_events_text(state->events, ret_len);
+	still_instance_volumes(state->instance, &volumes);
+	mount.volumes = &volumes;
 	/* Rendered under the lock, because sessions and records come and go. */
 	pthread_mutex_lock(&state->lock);
 	if (state->shown) {
@@ -181,5 +184,6 @@ char *fs_state_live_text(struct fs_state *state, int live, size_t *ret_len)
 	pthread_mutex_unlock(&state->lock);
 	if (mount.session)
 		still_session_status_clear(&session);
+	still_volumes_release(&volumes);
 	return text;
 }

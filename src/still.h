@@ -4,6 +4,7 @@
  *
  *	catalog    what is remembered of sessions, durable
  *	instance   the live databases behind a source
+ *	volumes    where its application can write nothing
  *	preflight  what would make a backup of it fail
  *	session    one backup of an instance: begin, read, seal, end
  *	entry      one file or directory of what a session shows
@@ -196,6 +197,30 @@ struct still_instance_info {
 
 void still_instance_describe(
     struct still_instance *instance, struct still_instance_info *ret);
+
+/* ---- volumes ----------------------------------------------------------- */
+
+/* A file system of an instance to which its application can write nothing. */
+struct still_volume {
+	const char *code; /* "volume-full", "volume-read-only"; static */
+	char *point;      /* owned: where it is mounted */
+	char *message;    /* owned */
+	const char *hint; /* static */
+};
+
+#define STILL_VOLUMES_MAX 2
+
+struct still_volumes {
+	struct still_volume list[STILL_VOLUMES_MAX];
+	size_t n;
+};
+
+/* Those of the source and its log that are full or read-only now. Where that
+ * cannot be found out there is none. Asks the file systems, and may block on
+ * them. Any thread. Release `ret` in every case. */
+void still_instance_volumes(
+    const struct still_instance *instance, struct still_volumes *ret);
+void still_volumes_release(struct still_volumes *volumes);
 
 /* ---- preflight --------------------------------------------------------- */
 
@@ -632,6 +657,7 @@ struct still_mount_status {
 	int64_t started_at_ns;
 	pid_t pid;
 	const struct still_instance_info *instance;
+	const struct still_volumes *volumes;        /* NULL: none */
 	const struct still_session_status *session; /* the present or last one
 						       of this mount; NULL: none
 						       yet */

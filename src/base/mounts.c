@@ -29,6 +29,7 @@ struct mount {
 	const char *root;   /* what of the file system is mounted */
 	const char *point;  /* where */
 	char fstype[64];
+	bool read_only; /* the file system, not only here */
 };
 
 /* Space, tab, newline and backslash stand as \ooo. */
@@ -50,6 +51,15 @@ static char *unescape(char *text)
 	return text;
 }
 
+/* The options of a file system begin with "ro" or "rw". */
+static bool is_read_only(const char *fields)
+{
+	const char *super = strrchr(fields, ' ');
+
+	return super && strncmp(super, " ro", 3) == 0 &&
+	    (super[3] == ',' || super[3] == '\n' || super[3] == '\0');
+}
+
 /* 36 35 98:0 /root /point options [optional ...] - fstype source super */
 static bool parse(struct mount *mount)
 {
@@ -62,6 +72,7 @@ static bool parse(struct mount *mount)
 
 	if (!dash || sscanf(dash + 3, "%63s", mount->fstype) != 1)
 		return false;
+	mount->read_only = is_read_only(dash + 3);
 	*dash = '\0';
 	for (char *f = strtok_r(mount->line, " ", &save); f && n < 5;
 	     f = strtok_r(NULL, " ", &save))
@@ -192,19 +203,49 @@ static bool append(const char *dir, const char *rest, char ret[PATH_MAX])
 	return len < PATH_MAX;
 }
 
-static bool place_of(const char *path, struct place *ret)
+/* The line of the mount that `path` lies in. The table is the caller's to close,
+ * found or not. */
+static bool around(const char *path, struct mount *ret)
 {
-	struct mount mount;
 	struct statx stx;
 	bool found = false;
 
+	*ret = (struct mount){0};
 	if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
 		STATX_MNT_ID, &stx) != 0 ||
 	    !(stx.stx_mask & STATX_MNT_ID))
 		return false;
-	mount = table_open();
-	while (!found && next(&mount))
-		found = (uint64_t) mount.id == stx.stx_mnt_id;
+	*ret = table_open();
+	while (!found && next(ret))
+		found = (uint64_t) ret->id == stx.stx_mnt_id;
+	return found;
+}
+
+int still_mounts_around(const char *path, char **ret_point, bool *ret_read_only,
+    struct still_error *err)
+{
+	struct mount mount;
+	int rc = 0;
+
+	*ret_point = NULL;
+	if (!around(path, &mount)) {
+		rc = still_error_set(err, STILL_ERR_NOTFOUND, 0, NULL,
+		    "`%s`: nothing tells where it is mounted", path);
+	} else {
+		*ret_point = strdup(mount.point);
+		*ret_read_only = mount.read_only;
+		if (!*ret_point)
+			rc = still_error_nomem(err);
+	}
+	table_close(&mount);
+	return rc;
+}
+
+static bool place_of(const char *path, struct place *ret)
+{
+	struct mount mount;
+	bool found = around(path, &mount);
+
 	if (found)
 		found = still_path_is_in(path, mount.point) &&
 		    append(mount.root, rest_of(path, mount.point), ret->path) &&

@@ -25,6 +25,12 @@ struct still_mounted {
 int still_mounts_at(
     const char *path, struct still_mounted *ret, struct still_error *err);
 
+/* Where the mount is that `path` (absolute, resolved) lies in, and whether nobody
+ * can write to its file system: not only through this mount. 0, NOTFOUND where that
+ * is not told, NOMEM. The caller frees `*ret_point`. */
+int still_mounts_around(const char *path, char **ret_point, bool *ret_read_only,
+    struct still_error *err);
+
 /* Is a file system with this device, and of this type unless that is NULL,
  * mounted anywhere? Returns 1, 0, or -1 when that cannot be found out. */
 int still_mounts_have(dev_t dev, const char *fstype);

@@ -161,19 +161,27 @@ static void tell_spool(
 	still_buf_release(&message);
 }
 
-void still_problems(
-    const struct still_mount_status *m, still_problem_fn *tell, void *arg)
+static void tell_session(
+    const struct still_session_status *s, still_problem_fn *tell, void *arg)
 {
-	const struct still_session_status *s = m->session;
-
-	if (!s)
-		return;
 	if (s->error.code)
 		tell(arg, still_error_word(s->error.code),
 		    still_error_msg(&s->error), s->error.hint);
 	tell_end(s, tell, arg);
 	tell_log(s, tell, arg);
 	tell_spool(s, tell, arg);
+}
+
+void still_problems(
+    const struct still_mount_status *m, still_problem_fn *tell, void *arg)
+{
+	const struct still_volumes *volumes = m->volumes;
+
+	if (m->session)
+		tell_session(m->session, tell, arg);
+	for (size_t i = 0; volumes && i < volumes->n; i++)
+		tell(arg, volumes->list[i].code, volumes->list[i].message,
+		    volumes->list[i].hint);
 }
 
 /* ---- what to do next ----------------------------------------------------- */

@@ -12,8 +12,8 @@
 #include "base/buf.h"
 #include "still.h"
 
-/* `code`: the word of an error code, or "aborted", "log-limit", "log-held" or
- * "spool-full". `hint` may be NULL. All are valid during the call. */
+/* `code`: the word of an error code, or "aborted", "log-limit", "log-held",
+ * "spool-full", "volume-full" or "volume-read-only". `hint` may be NULL. All are valid during the call. */
 typedef void still_problem_fn(
     void *arg, const char *code, const char *message, const char *hint);
 

@@ -23,6 +23,20 @@ int still_instance_set_place(
 	return instance->place ? 0 : still_error_nomem(err);
 }
 
+/* What else is described changes with a freeze. */
+static int note_volumes(
+    struct still_instance *instance, struct still_error *err)
+{
+	struct still_description description;
+
+	still_engine_describe(instance->engine, &description);
+	instance->source = description.source;
+	if (!description.log_dir)
+		return 0;
+	instance->log_dir = strdup(description.log_dir);
+	return instance->log_dir ? 0 : still_error_nomem(err);
+}
+
 /* A catalog below the source would be backed up, and locked, as one of its
  * databases. */
 static int check_catalog(
@@ -89,6 +103,8 @@ int still_instance_attach_engine(const struct still_engine *engine,
 	if (rc == 0)
 		rc = still_engine_attach(
 		    engine, source, &attach, &instance->engine, err);
+	if (rc == 0)
+		rc = note_volumes(instance, err);
 	if (rc == 0)
 		rc = check_catalog(instance, err);
 	if (rc < 0) {
@@ -172,6 +188,7 @@ void still_instance_detach(struct still_instance *instance)
 	still_engine_detach(instance->engine);
 	still_spool_release(&instance->spool);
 	free(instance->place);
+	free(instance->log_dir);
 	free(instance);
 }
 

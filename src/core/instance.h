@@ -17,6 +17,9 @@ struct still_instance {
 	uint64_t wal_max_bytes;        /* 0: no limit */
 	struct still_catalog *catalog; /* borrowed; NULL: none */
 	char *place;                   /* owned; or NULL */
+	/* As of attach, so that any thread may ask: */
+	const char *source; /* borrowed from the engine */
+	char *log_dir;      /* owned; NULL: beside the databases */
 };
 
 /* The engine for `source`. INVALID: there is none, or the source holds a

@@ -336,9 +336,12 @@ static int look(struct still_trial *trial, const struct still_engine *engine,
 		else
 			still_trial_find_error(trial, preflight->source, &why);
 		still_error_clear(&why);
+		/* It may be why. */
+		still_trial_judge_volumes(trial, preflight->source, NULL);
 		return rc == STILL_ERR_NOMEM ? rc : 0;
 	}
 	rc = note_instance(preflight, instance, err);
+	still_trial_judge_volumes(trial, preflight->source, instance->log_dir);
 	if (rc == 0)
 		rc = try_alone(trial, instance, err);
 	still_instance_detach(instance);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "core/preflight_parts.h"
+#include "core/volumes.h"
 
 #define NS_PER_MS 1000000
 
@@ -122,6 +123,19 @@ void still_trial_judge_room(
 	still_trial_find(
 	    trial, STILL_LEVEL_WARNING, 0, preflight->source, why.hint, text);
 	still_error_clear(&why);
+}
+
+void still_trial_judge_volumes(
+    struct still_trial *trial, const char *source, const char *log_dir)
+{
+	struct still_volumes volumes;
+
+	still_volumes_look(source, log_dir, &volumes);
+	for (size_t i = 0; i < volumes.n; i++)
+		still_trial_find(trial, STILL_LEVEL_WARNING, 0,
+		    volumes.list[i].point, volumes.list[i].hint,
+		    volumes.list[i].message);
+	still_volumes_release(&volumes);
 }
 
 void still_trial_judge(

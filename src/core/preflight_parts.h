@@ -39,6 +39,11 @@ void still_trial_find_error(struct still_trial *trial, const char *object,
 void still_trial_judge(
     struct still_trial *trial, const struct still_builder *builder);
 
+/* Where the application can write nothing, whatever a backup would meet. `log_dir`
+ * may be NULL. */
+void still_trial_judge_volumes(
+    struct still_trial *trial, const char *source, const char *log_dir);
+
 /* While it is frozen: how it was done; and whether a whole copy has room. */
 void still_trial_judge_way(struct still_trial *trial,
     struct still_instance *instance, const struct still_cut *cut);

@@ -117,6 +117,9 @@ struct still_description {
 	gid_t gid;
 	const struct still_database_info *databases;
 	size_t n_databases;
+	/* Where its log is written, absolute; NULL: beside the databases, and
+	 * these on the file system of the source. */
+	const char *log_dir;
 };
 
 /* How an engine tells of something that is no failure of the call at hand,

@@ -117,6 +117,45 @@ static void on_top(void **state)
 	    still_mounts_at(*state, &there, NULL), STILL_ERR_NOTFOUND);
 }
 
+static void assert_around(const char *path, const char *point, bool read_only)
+{
+	struct still_error err = STILL_ERROR_INIT;
+	bool found = !read_only;
+	char *around = NULL;
+
+	if (still_mounts_around(path, &around, &found, &err) != 0)
+		fail_msg("%s", still_error_msg(&err));
+	assert_string_equal(around, point);
+	assert_int_equal(found, read_only);
+	free(around);
+}
+
+/* Nobody can write to the one; to the other only not from here. */
+static void around(void **state)
+{
+	char *point = NULL;
+	bool found;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(still_mounts_around("/nowhere", &point, &found, NULL),
+	    STILL_ERR_NOTFOUND);
+	assert_null(point);
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	mounted(*state);
+	assert_int_equal(mkdir(scratch_path(*state, "in"), 0755), 0);
+	assert_around(scratch_path(*state, "in"), *state, false);
+	assert_int_equal(
+	    mount(NULL, *state, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL),
+	    0);
+	assert_around(scratch_path(*state, "in"), *state, false);
+	assert_int_equal(
+	    mount(NULL, *state, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	assert_around(*state, *state, true);
+	umount2(*state, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -125,6 +164,7 @@ int main(void)
 	    TEST(table),
 	    TEST(ids),
 	    TEST(on_top),
+	    TEST(around),
 	};
 
 	scratch_watchdog();

@@ -108,6 +108,7 @@ struct still_pg_instance {
 	int64_t limit_ns; /* for each thing that the server is asked */
 	struct stat st;   /* of the data directory */
 	struct still_database_info info;
+	char *log_dir;                  /* owned */
 	struct still_pg_frozen *frozen; /* owned; NULL: not frozen */
 };
 

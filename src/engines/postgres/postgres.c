@@ -64,6 +64,7 @@ static void pg_detach(struct still_engine_instance *base)
 
 	pg_thaw(base);
 	still_pg_examined_release(&instance->examined);
+	free(instance->log_dir);
 	free(instance);
 }
 
@@ -139,6 +140,13 @@ static int pg_attach(const char *source,
 		pg_detach(&instance->base);
 		return rc;
 	}
+	/* It may be a link. */
+	if (asprintf(&instance->log_dir, "%s/pg_wal",
+		instance->examined.pgdata) < 0) {
+		instance->log_dir = NULL;
+		pg_detach(&instance->base);
+		return still_error_nomem(err);
+	}
 	instance->base.engine = &still_engine_postgres;
 	instance->info = (struct still_database_info){
 	    .path = ".",
@@ -162,6 +170,7 @@ static void pg_describe(
 	    .gid = instance->st.st_gid,
 	    .databases = &instance->info,
 	    .n_databases = 1,
+	    .log_dir = instance->log_dir,
 	};
 }
 

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -264,17 +263,6 @@ static int set_up_watch(struct daemon *daemon, struct still_error *err)
 	return 0;
 }
 
-/* Every database costs some descriptors; take what the system gives. */
-static void raise_limits(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 /* A source that is no path is resolved by its engine, and looked at later. */
 static int check_state_dir(
     const struct fs_options *options, struct still_error *err)
@@ -443,7 +431,7 @@ static int run(const struct fs_options *options, int ready_fd)
 	struct still_error err = STILL_ERROR_INIT;
 	int rc;
 
-	raise_limits();
+	still_sys_raise_descriptors();
 	fs_state_init(&daemon.state);
 	rc = attach(&daemon, &err);
 	if (rc == 0)

@@ -117,6 +117,10 @@ void still_sys_sleep_ns(int64_t ns);
  * errno. */
 int still_sys_thread_start(pthread_t *ret, void *(*run)(void *), void *arg);
 
+/* Every database costs some descriptors: the process may have as many as the
+ * system allows it. Before there are threads. */
+void still_sys_raise_descriptors(void);
+
 #define STILL_NS_PER_S INT64_C(1000000000)
 
 #endif

@@ -5,6 +5,7 @@
 #include <locale.h>
 #include <stdlib.h>
 
+#include "base/sys.h"
 #include "ctl/exit.h"
 #include "ctl/verb.h"
 
@@ -16,6 +17,7 @@ int main(int argc, char **argv)
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
 			return CTL_EXIT_FAILED;
+	still_sys_raise_descriptors();
 	/* How wide characters are, wherever we run: names are UTF-8. */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	return ctl_main((const char *const *) argv);

@@ -40,9 +40,10 @@
 #define FREEZE_LOOKS 5
 
 /* What a pinned database holds open: three of ours (database, log, wal-index),
- * three of SQLite's, one in the spool; and one that the core has for the sums of
- * its pages. While it is frozen alone, and where it is assisted, two more. */
+ * three of SQLite's, one in the spool, and the sums of its pages. While it is
+ * frozen alone, and where it is assisted, two more; its increment is one. */
 #define FDS_PER_DATABASE 8
+#define FDS_PER_INCREMENT 1
 #define FDS_PER_ASSIST 2
 #define FDS_SPARE 64
 
@@ -104,7 +105,8 @@ static int make_room(
 {
 	size_t n = instance->listing.n_found;
 	size_t fds_each = FDS_PER_DATABASE +
-	    (instance->options.assist ? FDS_PER_ASSIST : 0);
+	    (instance->options.assist ? FDS_PER_ASSIST : 0) +
+	    (instance->options.incremental ? FDS_PER_INCREMENT : 0);
 	size_t fds = n * fds_each + FDS_SPARE;
 	struct rlimit limit;
 

@@ -110,10 +110,11 @@ static int check_aside(
 		return rc;
 	return still_error_set(err, STILL_ERR_BUSY, 0,
 	    "Wait until a backup that is under way has ended. If there is none, "
-	    "rename it to `" STILL_SET_CHAIN_LINKS
-	    "`, or name `" STILL_DEST_FULL "` to do without.",
-	    "`%s`: its incremental sets are called `%s`: a backup is under way, "
-	    "or was killed",
+	    "move them into `" STILL_SET_CHAIN_LINKS
+	    "`, as the next one does, or name `" STILL_DEST_FULL
+	    "` to do without.",
+	    "`%s`: incremental sets are in `%s`: a backup is under way, or was "
+	    "killed",
 	    finding->path, name);
 }
 

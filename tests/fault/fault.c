@@ -9,7 +9,8 @@
  *		N     from 1: which of these calls
  *		HOW   an errno by its number, for that call alone; with a "+"
  *		      behind it for all from there on; "short": half of what is
- *		      to be read or written
+ *		      to be read or written; "kill": the process dies, and the
+ *		      call is not made
  *	STILL_FAULT_FIRED=PATH
  *		a file that is made when it happens; of two, when both do
  *
@@ -23,6 +24,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -59,6 +61,7 @@ static struct wish {
 	unsigned long n;
 	int sys_errno; /* 0: short */
 	int for_ever;
+	int kills;
 	atomic_ulong n_calls;
 } wishes[MAX_WISHES];
 
@@ -80,6 +83,7 @@ static int read_wish(const char *text, struct wish *ret)
 			ret->kind = (enum kind) i;
 	ret->sys_errno = strcmp(how, "short") == 0 ? 0 : atoi(how);
 	ret->for_ever = strchr(how, '+') != NULL;
+	ret->kills = strcmp(how, "kill") == 0;
 	return ret->kind != N_KINDS;
 }
 
@@ -148,6 +152,8 @@ static const struct wish *due(enum kind kind)
 		int saved = errno;
 
 		tell();
+		if (found->kills)
+			kill(getpid(), SIGKILL);
 		errno = saved;
 	}
 	return found;

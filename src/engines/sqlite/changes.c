@@ -174,8 +174,8 @@ int sqlite_changes_find(struct sqlite_image *image,
 
 	if (is_same_file(base, now)) {
 		changes.known = true;
-	} else if (may_be_same_log(base, now) &&
-	    walk_of(base, now) <= walk_bytes) {
+	} else if (image->header.reserved_bytes != SQLITE_PAGE_SUM_BYTES &&
+	    may_be_same_log(base, now) && walk_of(base, now) <= walk_bytes) {
 		changes.may = sqlite_bits_new(image->n_pages);
 		if (!changes.may)
 			return still_error_nomem(err);

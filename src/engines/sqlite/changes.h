@@ -30,8 +30,9 @@
  * is damage, and seen as such where pages are compared (rot.h).
  *
  * OTHERWISE every page may have changed. So it is, too,
- *  - where either was read through sums of the checksum VFS: a page in the log is
- *    served with a sum that the file may not have;
+ *  - where either was read through sums of the checksum VFS, or there is room for
+ *    them: a page in the log is served with a sum that the file may not have, or
+ *    without the one that is made when it is written back;
  *  - where more would have to be walked than is said; and where the log cannot be
  *    read, which is for others to tell.
  *

@@ -194,9 +194,13 @@ ok "a slot that was lost; and a full session that makes it again"
 # A tablespace that is made: replay would make it where the live one is.
 mkdir "$c/space" && chown postgres: "$c/space"
 quiet "CREATE TABLESPACE space LOCATION '$c/space'"
-refused "server of \`$c/data\`: since session 7 a tablespace was made, which its \
+made="server of \`$c/data\`: since session 7 tablespace $(sql "SELECT oid FROM
+	pg_tablespace WHERE spcname = 'space'") was made at \`$c/space\`, which its \
 WAL cannot bring into a copy"
+refused "$made"
+# One that is gone again would be made, and removed, where another may be by then.
 quiet 'DROP TABLESPACE space'
+refused "$made"
 chain_full "$c"
 quiet 'INSERT INTO t VALUES (3)'
 for k in 1 2 3; do

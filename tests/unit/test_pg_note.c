@@ -173,6 +173,7 @@ static void test_bad_links(void **state)
 /* As xl_parameter_change begins. */
 static const char *obstacle_of(int32_t wal_level, uint32_t data_bytes)
 {
+	static char text[STILL_PG_OBSTACLE_MAX];
 	int32_t settings[7] = {100, 8, 10, 0, 64, wal_level, 1};
 	struct still_pg_wal_record record = {
 	    .rmgr = STILL_PG_RM_XLOG,
@@ -181,19 +182,36 @@ static const char *obstacle_of(int32_t wal_level, uint32_t data_bytes)
 	    .data_bytes = data_bytes,
 	};
 
-	return still_pg_replay_obstacle(&record);
+	return still_pg_replay_obstacle(&record, text);
 }
 
 static void test_obstacles(void **state)
 {
+	/* As xl_tblspc_create_rec: its path ends with a NUL, or with the
+	 * record. */
+	static const struct {
+		uint32_t oid;
+		char path[12];
+	} made = {16400, "/srv/space"};
 	struct still_pg_wal_record record = {
 	    .rmgr = STILL_PG_RM_TABLESPACE, .info = STILL_PG_TABLESPACE_CREATE};
+	char text[STILL_PG_OBSTACLE_MAX];
 
 	(void) state;
 	assert_string_equal(
-	    still_pg_replay_obstacle(&record), "a tablespace was made");
+	    still_pg_replay_obstacle(&record, text), "a tablespace was made");
+	record.data = (const uint8_t *) &made;
+	record.data_bytes = sizeof(made);
+	assert_string_equal(still_pg_replay_obstacle(&record, text),
+	    "tablespace 16400 was made at `/srv/space`");
+	record.data_bytes = sizeof(made.oid) + 4;
+	assert_string_equal(still_pg_replay_obstacle(&record, text),
+	    "tablespace 16400 was made at `/srv`");
+	record.data_bytes = sizeof(made.oid);
+	assert_string_equal(
+	    still_pg_replay_obstacle(&record, text), "a tablespace was made");
 	record.info = 0x10; /* dropped */
-	assert_null(still_pg_replay_obstacle(&record));
+	assert_null(still_pg_replay_obstacle(&record, text));
 	assert_string_equal(obstacle_of(0, 28),
 	    "the server wrote too little WAL (wal_level was minimal)");
 	assert_null(obstacle_of(1, 28));

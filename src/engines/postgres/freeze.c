@@ -420,7 +420,8 @@ static int see_record(void *arg, const struct still_pg_wal_record *record,
     struct still_error *err)
 {
 	struct still_pg_frozen *frozen = arg;
-	const char *obstacle = still_pg_replay_obstacle(record);
+	char text[STILL_PG_OBSTACLE_MAX];
+	const char *obstacle = still_pg_replay_obstacle(record, text);
 
 	if (obstacle)
 		return still_error_set(err, STILL_ERR_AGAIN, 0, "Begin again.",

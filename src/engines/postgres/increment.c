@@ -290,7 +290,8 @@ static int judge_record(void *arg, const struct still_pg_wal_record *record,
 	struct adding *adding = arg;
 	struct still_pg_replay *replay = &adding->frozen->replay;
 	const struct still_pg_note *base = &adding->increment->base;
-	const char *obstacle = still_pg_replay_obstacle(record);
+	char text[STILL_PG_OBSTACLE_MAX];
+	const char *obstacle = still_pg_replay_obstacle(record, text);
 	uint64_t number = adding->request->base->number;
 
 	if (replay->last_lsn == 0 && record->previous_lsn != base->last_lsn)

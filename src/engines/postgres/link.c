@@ -232,7 +232,8 @@ static int see(void *arg, const struct still_pg_wal_record *record,
     struct still_error *err)
 {
 	struct reading *reading = arg;
-	const char *obstacle = still_pg_replay_obstacle(record);
+	char text[STILL_PG_OBSTACLE_MAX];
+	const char *obstacle = still_pg_replay_obstacle(record, text);
 
 	if (obstacle)
 		return still_error_set(err, STILL_ERR_CORRUPT, 0, NULL,

@@ -27,8 +27,11 @@ struct still_pg_replay {
 void still_pg_replay_see(
     struct still_pg_replay *replay, const struct still_pg_wal_record *record);
 
-/* NULL, or why it must not be replayed into a copy: static text, to be read
- * behind "since then". */
-const char *still_pg_replay_obstacle(const struct still_pg_wal_record *record);
+#define STILL_PG_OBSTACLE_MAX 1200 /* MAXPGPATH, and some words */
+
+/* NULL, or why it must not be replayed into a copy, in `text`: to be read behind
+ * "since then". */
+const char *still_pg_replay_obstacle(
+    const struct still_pg_wal_record *record, char text[STILL_PG_OBSTACLE_MAX]);
 
 #endif

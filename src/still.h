@@ -525,6 +525,8 @@ struct still_session_status {
 	uint32_t n_pinned;       /* databases of which something is held */
 	int64_t pin_age_ns;      /* of the oldest pin; 0: nothing is held */
 	uint64_t log_held_bytes; /* of logs that cannot be reused meanwhile */
+	uint64_t log_kept_bytes; /* of logs for incremental sessions to come,
+				    which stay when this one is over */
 	uint64_t wal_max_bytes;  /* with how much more it is given up; 0: no
 				    limit */
 	uint64_t pin_moves;      /* how often a pin was moved on */

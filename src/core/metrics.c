@@ -239,6 +239,10 @@ static void add_held(struct page *page, const struct still_session_status *s)
 	    "Bytes of the application's logs that cannot be used again because "
 	    "of a pin.",
 	    s->log_held_bytes);
+	gauge(page, "stillfs_log_kept_bytes",
+	    "Bytes of the application's logs that are kept for incremental "
+	    "sessions to come, and stay when this one is over.",
+	    s->log_kept_bytes);
 	gauge(page, "stillfs_log_limit_bytes",
 	    "By how much the logs may grow before the session is given up; "
 	    "0: no limit.",

@@ -94,6 +94,7 @@ static void fill_held(
 	ret->copy_bytes = held->copy_bytes;
 	ret->copied_bytes = held->copied_bytes;
 	ret->pages_compared = held->n_compared;
+	ret->log_kept_bytes = held->kept_bytes;
 	if (!session->pinned)
 		return;
 	if (!session->looked) {

@@ -110,6 +110,7 @@ static int set_held(json_t *o, const struct still_session_status *s)
 	rc |= set_int(o, "pin_moves", s->pin_moves);
 	rc |= set_int(o, "let_by", s->let_by);
 	rc |= set_int(o, "log_held_bytes", s->log_held_bytes);
+	rc |= set_int(o, "log_kept_bytes", s->log_kept_bytes);
 	rc |= set_int(o, "wal_max_bytes", s->wal_max_bytes);
 	rc |= set_int(o, "copy_bytes", s->copy_bytes);
 	rc |= set_int(o, "copied_bytes", s->copied_bytes);

@@ -120,6 +120,18 @@ static void pin_text(
 	}
 }
 
+static void kept_text(
+    struct still_buf *buf, const struct still_session_status *s)
+{
+	if (s->log_kept_bytes == 0)
+		return;
+	still_buf_str(buf, "log kept:  ");
+	still_buf_size(buf, s->log_kept_bytes);
+	still_buf_str(buf,
+	    " for incremental sessions; `stillctl truncate` releases what none "
+	    "needs\n");
+}
+
 static void spool_text(
     struct still_buf *buf, const struct still_session_status *s)
 {
@@ -237,6 +249,7 @@ static void session_text(
 	frozen_text(buf, s);
 	if (s->state == STILL_SERVING) {
 		pin_text(buf, s);
+		kept_text(buf, s);
 		spool_text(buf, s);
 		progress_text(buf, s);
 	}

@@ -407,6 +407,8 @@ struct still_held {
 	bool spool_full;       /* there is no room to complete a copy */
 	uint64_t n_compared;   /* pages that were compared with what they were
 				  in the base, since they cannot have changed */
+	uint64_t kept_bytes;   /* of logs for incremental sessions to come: they
+				  stay when this one is over; 0: of none */
 };
 
 /* 0 while the moment is protected; STILL_ERR_LOST from then on when it is not.

@@ -176,7 +176,7 @@ static void hold(struct still_engine_instance *instance)
 	fflush(stdout);
 	need(fgets(line, sizeof(line), stdin), "stdin");
 	check(still_engine_keep(instance, &held, &err));
-	printf("kept %" PRIu64 "\n", held.log_bytes);
+	printf("kept %" PRIu64 "\n", held.kept_bytes);
 }
 
 static int freeze(const char *source, const char *spool_path, const char *set,

@@ -101,3 +101,31 @@ stays "a copy that truncates"
 umount "$mnt"
 wait_fs
 ok "only a commit that truncates moves the slot, and never that of a copy"
+
+# ---- how much it keeps ---------------------------------------------------------
+
+# As of the last checkpoint, while a session lasts.
+gauge() { sed -n 's/^stillfs_log_kept_bytes{.*} //p' "$mnt/metrics"; }
+at_least() { [ "$(gauge)" -ge "$1" ]; }
+start_fs "$c/data" -o incremental
+taken
+[ "$(gauge)" != 0 ] || wait_for 10 at_least 1 || fail "keeps $(gauge) bytes"
+was=$(gauge)
+for _ in 1 2 3 4; do
+	write
+done
+wait_for 10 at_least $((was + 4 * 1048576)) ||
+	fail "keeps $(gauge) bytes, and $was before"
+[ "$(gauge)" -le "$(sql "SELECT pg_current_wal_lsn() - '$at'::pg_lsn")" ] ||
+	fail "keeps $(gauge) bytes"
+grep -q '"log_kept_bytes": [1-9]' "$mnt/status.json" || fail "no log_kept_bytes"
+grep -q '^log kept:  [1-9].* MiB for incremental sessions; ' "$mnt/status" ||
+	fail "$(cat "$mnt/status")"
+ctl 0 abort "$mnt"
+taken --copy
+grep -q '^stillfs_log_kept_bytes{.*} 0$' "$mnt/metrics" ||
+	fail "a copy keeps $(gauge) bytes"
+ctl 0 abort "$mnt"
+umount "$mnt"
+wait_fs
+ok "status and metrics follow what the slot keeps"

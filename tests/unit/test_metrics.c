@@ -107,6 +107,7 @@ static void serving_session(void **state)
 	(void) state;
 	s.files_known = 2;
 	s.log_held_bytes = 12345;
+	s.log_kept_bytes = 12346;
 	s.wal_max_bytes = 14000;
 	s.copy_bytes = 15;
 	s.copied_bytes = 16;
@@ -138,6 +139,7 @@ static void serving_session(void **state)
 		"stillfs_quiet_seconds{" LABELS "} 1.500000000",
 		"stillfs_pin_age_seconds{" LABELS "} 90.000000000",
 		"stillfs_log_held_bytes{" LABELS "} 12345",
+		"stillfs_log_kept_bytes{" LABELS "} 12346",
 		"stillfs_pins{" LABELS "} 2",
 		"stillfs_log_limit_bytes{" LABELS "} 14000",
 		"stillfs_copy_bytes{" LABELS "} 15",

@@ -67,11 +67,11 @@ static const char *const session_keys[] = {"id", "number", "kind", "base",
     "chain", "begun_at", "frozen_at", "ended_at", "outcome", "cut",
     "cut_width_ns", "writers_held_ns", "freeze", "capture_bytes",
     "captured_bytes", "verified", "pin", "n_pinned", "pin_age_ns", "pin_moves",
-    "let_by", "log_held_bytes", "wal_max_bytes", "copy_bytes", "copied_bytes",
-    "spool_bytes", "spool_full", "pages_compared", "files", "files_whole",
-    "files_known", "bytes", "bytes_served", "bytes_hashed", "sealing", "sealed",
-    "seal_served", "covered", "committing", "damaged", "unfrozen", "forced",
-    "error", NULL};
+    "let_by", "log_held_bytes", "log_kept_bytes", "wal_max_bytes", "copy_bytes",
+    "copied_bytes", "spool_bytes", "spool_full", "pages_compared", "files",
+    "files_whole", "files_known", "bytes", "bytes_served", "bytes_hashed",
+    "sealing", "sealed", "seal_served", "covered", "committing", "damaged",
+    "unfrozen", "forced", "error", NULL};
 static const char *const record_keys[] = {"id", "number", "kind", "base",
     "chain", "outcome", "begun_at", "frozen_at", "ended_at", "committed_at",
     "bytes", "forced", "truncated", "truncated_range", "truncated_elsewhere",
@@ -173,6 +173,7 @@ static void json_serving(void **state)
 	s.kind = STILL_COPY;
 	s.files_known = 2;
 	s.log_held_bytes = 777;
+	s.log_kept_bytes = 778;
 	s.pin = STILL_PIN_MODE_HOLD;
 	s.n_pinned = 11;
 	s.pin_moves = 12;
@@ -196,6 +197,7 @@ static void json_serving(void **state)
 	    string(session, "ended_at"), "2023-11-14T22:13:22.000000000Z");
 	assert_int_equal(integer(session, "files_known"), 2);
 	assert_int_equal(integer(session, "log_held_bytes"), 777);
+	assert_int_equal(integer(session, "log_kept_bytes"), 778);
 	assert_string_equal(string(session, "pin"), "hold");
 	assert_int_equal(integer(session, "n_pinned"), 11);
 	assert_int_equal(integer(session, "pin_moves"), 12);

@@ -135,7 +135,12 @@ static void text_pin(void **state)
 	struct still_mount_status mount = mount_of(&s);
 
 	(void) state;
-	assert_no_text(&mount, LINES("spool:"));
+	assert_no_text(&mount, LINES("spool:", "log kept:"));
+	s.log_kept_bytes = 4096;
+	assert_text(&mount,
+	    LINES("log kept:  4.0 KiB for incremental sessions; `stillctl "
+		  "truncate` releases what none needs\n"));
+	s.log_kept_bytes = 0;
 	s.pin_age_ns = 300000000;
 	s.pin_moves = 1;
 	s.let_by = 1;

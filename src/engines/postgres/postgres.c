@@ -245,9 +245,10 @@ static int pg_keep(struct still_engine_instance *base,
 	const struct still_pg_frozen *frozen = instance_of(base)->frozen;
 
 	*ret_held = (struct still_held){0};
-	/* As of the freeze: nobody is asked here. */
+	/* The server is not asked here: it may be slow, or gone. */
 	if (frozen->keeps)
-		ret_held->log_bytes = still_pg_slot_held_bytes(&frozen->slot);
+		ret_held->kept_bytes = still_pg_slot_kept_bytes(
+		    &frozen->slot, instance_of(base)->examined.pgdata);
 	return frozen->increment
 	    ? still_pg_served_alive(&frozen->increment->served, err)
 	    : still_pg_capture_watch(frozen->capture, err);

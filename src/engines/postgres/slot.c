@@ -10,9 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/hash.h"
+#include "base/path.h"
 #include "base/sys.h"
+#include "engines/postgres/control.h"
 #include "engines/postgres/wal_name.h"
 
 /* None of these waits for anything but the disk. */
@@ -137,6 +140,34 @@ uint64_t still_pg_slot_held_bytes(const struct still_pg_slot *slot)
 	return slot->restart_lsn == 0 || slot->current_lsn < slot->restart_lsn
 	    ? 0
 	    : slot->current_lsn - slot->restart_lsn;
+}
+
+static uint64_t last_checkpoint(const char *pgdata)
+{
+	struct still_pg_control control = {.check_point_lsn = 0};
+	char data[STILL_PG_CONTROL_BYTES];
+	char *path = still_path_join(pgdata, "global/pg_control");
+	int fd = path ? still_sys_open_beneath(AT_FDCWD, path, O_RDONLY) : -1;
+	ssize_t n = fd >= 0 ? still_sys_pread(fd, data, sizeof(data), 0) : -1;
+
+	if (n < 0 ||
+	    still_pg_control_parse(data, (size_t) n, &control, NULL) < 0)
+		control.check_point_lsn = 0;
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return control.check_point_lsn;
+}
+
+uint64_t still_pg_slot_kept_bytes(
+    const struct still_pg_slot *slot, const char *pgdata)
+{
+	struct still_pg_slot now = *slot;
+	uint64_t lsn = last_checkpoint(pgdata);
+
+	if (now.current_lsn < lsn)
+		now.current_lsn = lsn;
+	return still_pg_slot_held_bytes(&now);
 }
 
 /* ---- which one ------------------------------------------------------------ */

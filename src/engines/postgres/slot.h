@@ -66,6 +66,12 @@ int still_pg_slot_look(struct still_pg_session *session, const char *name,
 /* How many bytes of WAL are kept for it. Pure. */
 uint64_t still_pg_slot_held_bytes(const struct still_pg_slot *slot);
 
+/* The same as of the server's last checkpoint, where that is later, which stands
+ * in a file of it. Nobody is asked: of a slot that was advanced since `slot` was
+ * looked at it is too much. Reads the disk. */
+uint64_t still_pg_slot_kept_bytes(
+    const struct still_pg_slot *slot, const char *pgdata);
+
 /* What tells it from one of the same name that was made later, as text. The slot
  * is there. Reads the disk. NOTFOUND, ACCESS, IO. */
 int still_pg_slot_made(const char *pgdata, const char *name,

@@ -497,6 +497,43 @@ static void going_on(void **state)
 	pgwal_make_release(&make);
 }
 
+/* What is cut off by the end of the walk is told from other damage. */
+static void going_over(void **state)
+{
+	struct pgwal_make make;
+	struct seen seen;
+	struct still_pg_wal_walk walk;
+	bool over = false;
+	uint64_t last;
+
+	(void) state;
+	pgwal_make_init(&make, 15, PAGE, 2, LSN);
+	pgwal_make_plain(&make, 100);
+	last = pgwal_make_plain(&make, 2000);
+	walk = walk_of(&make, &seen);
+	walk.over = &over;
+	assert_int_equal(still_pg_wal_walk(&walk, NULL, NULL), 0);
+	assert_false(over);
+	/* At the end of the first of its pages, and of the second. */
+	walk.stop_lsn = LSN / PAGE * PAGE + PAGE;
+	refused(&walk, STILL_ERR_CORRUPT,
+	    "`pg_wal/000000030000000000000006`: record at 0/6FE268 goes on "
+	    "behind 0/6FE400, where the backup stopped");
+	assert_true(over);
+	over = false;
+	walk.stop_lsn += PAGE;
+	assert_int_equal(
+	    still_pg_wal_walk(&walk, NULL, NULL), STILL_ERR_CORRUPT);
+	assert_true(over);
+	over = false;
+	walk.stop_lsn = make.at;
+	*pgwal_make_at(&make, last + 100) ^= 1;
+	assert_int_equal(
+	    still_pg_wal_walk(&walk, NULL, NULL), STILL_ERR_CORRUPT);
+	assert_false(over);
+	pgwal_make_release(&make);
+}
+
 /* Every bit of every byte: an error, or what was found before. Under a
  * sanitizer, where each costs thirty times as much, one bit in three. */
 static void every_bit(void **state)
@@ -742,6 +779,7 @@ int main(void)
 	    cmocka_unit_test(wrong_segments),
 	    cmocka_unit_test(damage_table),
 	    cmocka_unit_test(going_on),
+	    cmocka_unit_test(going_over),
 	    cmocka_unit_test(every_bit),
 	    cmocka_unit_test(every_length),
 	    cmocka_unit_test(random_damage),

@@ -436,6 +436,7 @@ static int prove_rest(struct freeze *freeze, struct still_error *err)
 {
 	struct still_pg_frozen *frozen = freeze->frozen;
 	uint32_t bytes = frozen->facts.wal_segment_bytes;
+	bool over = false;
 	struct still_pg_wal_walk walk = {
 	    .format = still_pg_format_of(frozen),
 	    .start_lsn = frozen->stop_lsn,
@@ -445,9 +446,17 @@ static int prove_rest(struct freeze *freeze, struct still_error *err)
 	    .each = see_record,
 	    .each_arg = frozen,
 	    .cancel = freeze->request->cancel,
+	    .over = &over,
 	};
+	int rc = frozen->keeps ? still_pg_wal_walk(&walk, NULL, err) : 0;
 
-	return frozen->keeps ? still_pg_wal_walk(&walk, NULL, err) : 0;
+	/* Others filled the segment before the switch came: that is no damage,
+	 * but a later session would begin in the middle of a record. */
+	if (rc == STILL_ERR_CORRUPT && over)
+		rc = still_error_set(err, STILL_ERR_AGAIN, 0, "Begin again.",
+		    "the cluster: others wrote beyond the segment of the WAL "
+		    "in which the backup was just to end");
+	return rc;
 }
 
 static int prove_wal(struct freeze *freeze, struct still_error *err)

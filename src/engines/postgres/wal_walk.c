@@ -156,6 +156,8 @@ static int go_on(struct walker *w, uint32_t total_bytes)
 	uint64_t lsn = w->record.lsn;
 	int rc;
 
+	if (next >= w->pages.stop && w->pages.walk->over)
+		*w->pages.walk->over = true;
 	if (next >= w->pages.stop)
 		return still_pg_wal_damaged(&w->pages, "record", lsn,
 		    "goes on behind " STILL_PG_LSN ", where the backup stopped",

@@ -64,6 +64,8 @@ struct still_pg_wal_walk {
 	still_pg_wal_record_fn *each; /* may be NULL */
 	void *each_arg;
 	const atomic_bool *cancel; /* may be NULL; looked at before each read */
+	bool *over; /* may be NULL; set where CORRUPT is that a record, which
+		       begins before `stop`, goes on behind it */
 };
 
 /* What was proven. */

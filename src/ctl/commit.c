@@ -142,13 +142,13 @@ static int tell_answer(const struct ctl_options *o,
 	return rc;
 }
 
-/* To the last request there was no answer. */
-static void recall(
+/* To the last request there was no answer; and one before may have told of an
+ * older session, when this one was over and its job not yet. */
+static void recall(const struct ctl_options *o,
     const struct still_control *before, struct still_control *answer)
 {
-	if (!answer->session[0])
-		memcpy(
-		    answer->session, before->session, sizeof(answer->session));
+	snprintf(answer->session, sizeof(answer->session), "%s",
+	    o->session ? o->session : before->session);
 	memcpy(answer->state_dir, before->state_dir, sizeof(answer->state_dir));
 	answer->outcome = STILL_NO_OUTCOME;
 }
@@ -192,7 +192,7 @@ static int commit_mounted(const struct ctl_options *o,
 	ctl_channel_close(&channel);
 	/* Its daemon has gone meanwhile? What it has written down is true. */
 	if (rc < 0 && !answer.state_dir[0])
-		recall(&before, &answer);
+		recall(o, &before, &answer);
 	ctl_record_settle(o, &answer);
 	/* A trial leaves the session as it is. */
 	if (rc == 0 && o->dry_run)

@@ -77,7 +77,8 @@ static void add_row(struct ctl_table *table, const struct still_record *records,
 	still_buf_size(&buf, record->bytes);
 	ctl_table_take(table, &buf);
 	ctl_table_printf(table, "%" PRIu32, record->files);
-	ctl_table_add(table, ctl_record_outcome(record));
+	ctl_table_printf(table, "%s%s", ctl_record_outcome(record),
+	    record->forced ? ", forced" : "");
 }
 
 static int print_table(

@@ -129,7 +129,7 @@ prove() {
 
 sever() { sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 	WHERE application_name = 'stillfs'" >"$tmp/severed"; }
-alive() { [ -e "/proc/$1" ] && ! gone_or_zombie "$1"; }
+alive() { grep -qs '^State:[[:space:]]*[A-Y]' "/proc/$1/status"; }
 # The connection is cut again and again.
 end_cut_freeze() {
 	begin_beside

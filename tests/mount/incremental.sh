@@ -87,6 +87,8 @@ ls "$mnt/incremental/000001" >/dev/null 2>&1 && fail "another number"
 tar -C "$mnt" -cf - incremental | tar -C "$tmp" -xf - || fail "tar"
 ctl 0 commit --truncate "$mnt"
 ctl_says COMMITTED
+grep -q ' info truncated session=[^ ]* bytes=0 sessions=1$' "$mnt/events" ||
+	fail "no event of it: $(cat "$mnt/events")"
 (cd "$tmp/incremental/000002" && xxhsum --quiet -c verify/XXH128SUMS) ||
 	fail "the sums of the increment"
 ctl 0 verify "$tmp/incremental/000002"
@@ -148,24 +150,21 @@ ctl_complains "there is no such database"
 ok "a chain is stored, verified, and restored to each of its links"
 
 # By hand: the blocks of the page, with the directories of this test.
-if command -v jq >/dev/null; then
-	awk '/^## / {on = ($0 == "## Restore incremental sets")}
-		on && /^    / {print substr($0, 5)}' "$TOP/doc/restoring.md" |
-		sed -e "s|/srv/copies/backups|$dest|" >"$tmp/lines"
-	[ "$(wc -l <"$tmp/lines")" -gt 20 ] || fail "no lines in the page"
-	live=$tmp/live bash -euo pipefail "$tmp/lines" >"$tmp/out" 2>&1 ||
-		{ cat "$tmp/out"; fail "the lines of the page"; }
-	is 6 "$tmp/live.new"
-	# They stop at a chain that is none.
-	mv "$dest/incremental/000005" "$tmp/aside"
-	live=$tmp/live2 bash -euo pipefail "$tmp/lines" >"$tmp/out" 2>&1 &&
-		fail "the lines of the page restore a chain with a gap"
-	[ ! -e "$tmp/live2.new" ] || fail "something was restored"
-	mv "$tmp/aside" "$dest/incremental/000005"
-	ok "stock tools alone restore it"
-else
-	echo "# no jq: the lines of the page are not run"
-fi
+command -v jq >/dev/null || skip "no jq"
+awk '/^## / {on = ($0 == "## Restore incremental sets")}
+	on && /^    / {print substr($0, 5)}' "$TOP/doc/restoring.md" |
+	sed -e "s|/srv/copies/backups|$dest|" >"$tmp/lines"
+[ "$(wc -l <"$tmp/lines")" -gt 20 ] || fail "no lines in the page"
+live=$tmp/live bash -euo pipefail "$tmp/lines" >"$tmp/out" 2>&1 ||
+	{ cat "$tmp/out"; fail "the lines of the page"; }
+is 6 "$tmp/live.new"
+# They stop at a chain that is none.
+mv "$dest/incremental/000005" "$tmp/aside"
+live=$tmp/live2 bash -euo pipefail "$tmp/lines" >"$tmp/out" 2>&1 &&
+	fail "the lines of the page restore a chain with a gap"
+[ ! -e "$tmp/live2.new" ] || fail "something was restored"
+mv "$tmp/aside" "$dest/incremental/000005"
+ok "stock tools alone restore it"
 
 # ---- what is refused ---------------------------------------------------------
 

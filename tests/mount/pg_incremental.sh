@@ -106,6 +106,8 @@ ctl 0 commit --truncate --dry-run "$mnt"
 [ "$(slot)" = "$before" ] || fail "the slot has moved in a trial"
 ctl 0 commit --truncate "$mnt"
 after=$(slot)
+grep -qE " info truncated session=[^ ]* range=\"?$before - $after" \
+	"$mnt/events" || fail "no event of it: $(cat "$mnt/events")"
 [ "$after" != "$before" ] || fail "the slot has not moved on"
 stop=$(sed -n 's/.*"stop_lsn": "\(.*\)".*/\1/p' "$tmp/more/$number/backup.json")
 [ "$(cluster_psql "$cluster" -c "SELECT '$after'::pg_lsn <= '$stop'::pg_lsn")" = \

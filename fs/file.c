@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/errno.h"
+#include "base/error.h"
 #include "fs/node.h"
 
 /* A live file's text as of its open; kept in fi->fh. A release is a request that
@@ -195,7 +195,7 @@ static void read_view(
 	if (n == STILL_ERR_STALE)
 		fuse_reply_err(req, EIO);
 	else if (n < 0)
-		fuse_reply_err(req, fs_errno((int) n));
+		fuse_reply_err(req, still_error_errno((int) n));
 	else
 		fuse_reply_buf(req, data, (size_t) n);
 }

@@ -195,11 +195,16 @@ static bool is_serving(struct fs_state *state)
 	return shown != NULL;
 }
 
-/* Who waits for a session that its client gives up is told so; that the daemon
- * ends is another matter. */
+/* Who waits for a session that its client gives up is told so. When the daemon
+ * ends, that is why: whoever waits for a lock then gives up, and calls it busy. */
 static int tell_waiting(struct fs_state *state, int rc, struct still_error *err)
 {
-	if (rc != STILL_ERR_CANCELLED || is_ending(state))
+	bool ending = is_ending(state);
+
+	if (ending && (rc == STILL_ERR_BUSY || rc == STILL_ERR_AGAIN))
+		return still_error_set(
+		    err, STILL_ERR_CANCELLED, 0, NULL, "the daemon is ending");
+	if (rc != STILL_ERR_CANCELLED || ending)
 		return rc;
 	return still_error_set(err, STILL_ERR_LOST, 0, NULL,
 	    "mount `%s`: the session was given up", state->mountpoint);

@@ -158,7 +158,46 @@ const char *still_error_word(int code)
 		return "no-session";
 	case STILL_ERR_BASE:
 		return "no-base";
+	case STILL_ERR_ABSENT:
+		return "not-running";
+	case STILL_ERR_STOPPING:
+		return "stopping";
 	default:
 		return "failed";
+	}
+}
+
+int still_error_errno(int code)
+{
+	switch (code) {
+	case STILL_ERR_NOTFOUND:
+		return ENOENT;
+	case STILL_ERR_INVALID:
+		return EINVAL;
+	case STILL_ERR_BUSY:
+		return EBUSY;
+	case STILL_ERR_AGAIN:
+		return EAGAIN;
+	case STILL_ERR_ACCESS:
+		return EACCES;
+	case STILL_ERR_UNSUPPORTED:
+		return EOPNOTSUPP;
+	case STILL_ERR_NOSPACE:
+		return ENOSPC;
+	case STILL_ERR_NOMEM:
+		return ENOMEM;
+	case STILL_ERR_PROTO:
+		return EPROTO;
+	case STILL_ERR_BASE:
+		return ENODATA;
+	case STILL_ERR_ABSENT:
+		return ENXIO;
+	case STILL_ERR_CANCELLED:
+	case STILL_ERR_STOPPING:
+		return ESHUTDOWN;
+	case STILL_ERR_STALE:
+		return ESTALE;
+	default: /* CORRUPT, LOST, IO, FAILED: the byte is not provably right */
+		return EIO;
 	}
 }

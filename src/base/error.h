@@ -33,6 +33,9 @@ enum still_err_code {
 	STILL_ERR_PROTO = -15,      /* there is nothing to do this to */
 	STILL_ERR_BASE = -16,       /* there is nothing to build on: a full
 				       session is needed first */
+	STILL_ERR_ABSENT = -17,     /* nothing answers there: a server that does
+				       not run; the same call may work later */
+	STILL_ERR_STOPPING = -18,   /* it is about to end; likewise */
 };
 
 struct still_error {
@@ -74,5 +77,9 @@ void still_error_copy(struct still_error *to, const struct still_error *from);
 
 /* A stable lowercase word for a code: "corrupt", "busy" ... Static. */
 const char *still_error_word(int code);
+
+/* The errno that stands for a code, the same everywhere: what a request in a mount
+ * gets for it. Pure. */
+int still_error_errno(int code);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "core/truncate.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "core/lineage.h"
@@ -22,7 +23,7 @@ static int no_base(struct still_instance *instance, struct still_error *err)
 /* Whoever needs the logs before it needs them still. */
 static int damaged_base(const struct still_link *link, struct still_error *err)
 {
-	return still_error_set(err, STILL_ERR_BASE, 0,
+	return still_error_set(err, STILL_ERR_BASE, EPERM,
 	    "Make a full backup, and commit it.",
 	    "session `%s`: nothing can build on it, so nothing is released "
 	    "for it",

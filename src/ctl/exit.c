@@ -25,6 +25,8 @@ enum ctl_exit ctl_exit_of_error(int code)
 		return CTL_EXIT_DONE;
 	case STILL_ERR_BUSY:
 	case STILL_ERR_AGAIN:
+	case STILL_ERR_ABSENT:
+	case STILL_ERR_STOPPING:
 		return CTL_EXIT_BUSY;
 	case STILL_ERR_CORRUPT:
 		return CTL_EXIT_CORRUPT;
@@ -50,6 +52,8 @@ enum ctl_exit ctl_exit_of_job(
 	case 0:
 	case STILL_ERR_BUSY:
 	case STILL_ERR_AGAIN:
+	case STILL_ERR_ABSENT:
+	case STILL_ERR_STOPPING:
 	case STILL_ERR_CORRUPT:
 	case STILL_ERR_PROTO: /* the outcome is that of an older session */
 		return ctl_exit_of_error(code);

@@ -6,12 +6,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/json.h"
 #include "base/sys.h"
 
 /* ---- errors and notes ---------------------------------------------------- */
+
+/* The system's own, where there was one, is the more exact. */
+static const char *errno_name(const struct still_error *err)
+{
+	bool own = err->sys_errno && err->code != STILL_ERR_BUSY;
+
+	return strerrorname_np(
+	    own ? err->sys_errno : still_error_errno(err->code));
+}
 
 json_t *ctl_error_json(const struct still_error *err)
 {
@@ -20,6 +30,7 @@ json_t *ctl_error_json(const struct still_error *err)
 
 	rc |= json_object_set_new(
 	    object, "code", json_string(still_error_word(err->code)));
+	rc |= ctl_json_set_text(object, "errno", errno_name(err));
 	rc |= still_json_set_text(object, "message", still_error_msg(err));
 	rc |= ctl_json_set_text(object, "hint", err->hint);
 	if (rc == 0)

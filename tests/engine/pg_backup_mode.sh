@@ -166,7 +166,7 @@ cluster_server "$c" pg_ctl -s -W -m smart stop
 stopping() { grep -q '^stopping' "$c/data/postmaster.pid"; }
 wait_for 20 stopping || fail "$(cat "$c/data/postmaster.pid")"
 "$PGASK" open "$c/data" >"$tmp/o" 2>&1 && fail "let in"
-grep -q 'error try-again: cluster `.*`: is shutting down' "$tmp/o" ||
+grep -q 'error stopping: cluster `.*`: is shutting down' "$tmp/o" ||
 	fail "$(cat "$tmp/o")"
 "$PGASK" open "host=$c/sock user=postgres" >"$tmp/o" 2>&1 && fail "let in"
 grep -q 'error try-again: .*shutting down' "$tmp/o" || fail "$(cat "$tmp/o")"

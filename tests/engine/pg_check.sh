@@ -28,7 +28,7 @@ hinted() { sed -n 's/^hint: Run as a superuser[^:]*: `\(.*\)`\.$/\1/p' "$out"; }
 cluster_new "$c"
 check 1 "$c/data"
 counts 1 0
-says 'error try-again: cluster `'"$c/data"'`: is not running: it has no'
+says 'error not-running: cluster `'"$c/data"'`: is not running: it has no'
 says cut
 ok "a stopped cluster"
 

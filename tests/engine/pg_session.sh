@@ -183,9 +183,9 @@ ok "no free connection: it may pass"
 
 cluster_stop "$c" immediate
 ask 1 open "$c/data"
-says 'error try-again'
+says 'error not-running'
 says 'is not running'
 ask 1 open "host=$c/sock user=postgres"
-says 'error try-again'
+says 'error not-running'
 says 'cannot be reached'
 ok "a server that does not run"

@@ -307,7 +307,8 @@ static void no_catalog(void **state)
 	assert_says(f->err, none);
 	run(f, WORDS("status", "--state", none, PLACE), 1);
 	run(f, WORDS("commit", "--json", "--state", none, PLACE), 1);
-	assert_says(f->out, "{\"error\":{\"code\":\"not-found\",\"message\":");
+	assert_says(f->out,
+	    "{\"error\":{\"code\":\"not-found\",\"errno\":\"ENOENT\",\"message\":");
 	/* And none was made. */
 	assert_int_equal(access(none, F_OK), -1);
 	free(none);
@@ -439,7 +440,7 @@ static void usage(void **state)
 	assert_says(f->err, "stillctl: unknown option `--json`\n");
 	run(f, WORDS("status", "--nonsense", "--json"), 2);
 	assert_says(f->out,
-	    "{\"error\":{\"code\":\"invalid\",\"message\":\"unknown option "
+	    "{\"error\":{\"code\":\"invalid\",\"errno\":\"EINVAL\",\"message\":\"unknown option "
 	    "`--nonsense`\",\"hint\":");
 	assert_says(f->err, "stillctl: unknown option `--nonsense`\n");
 	run(f, WORDS("completion"), 2);

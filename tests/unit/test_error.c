@@ -104,6 +104,25 @@ static void codes_of_errno(void **state)
 	}
 }
 
+/* Each code has a word of its own, and an errno. */
+static void codes(void **state)
+{
+	(void) state;
+	for (int code = STILL_ERR_FAILED; code >= STILL_ERR_STOPPING; code--) {
+		assert_true(still_error_errno(code) > 0);
+		for (int other = STILL_ERR_FAILED; other > code; other--)
+			assert_string_not_equal(
+			    still_error_word(code), still_error_word(other));
+	}
+	assert_int_equal(still_error_errno(STILL_ERR_PROTO), EPROTO);
+	assert_int_equal(still_error_errno(STILL_ERR_CORRUPT), EIO);
+	assert_int_equal(still_error_errno(STILL_ERR_LOST), EIO);
+	assert_int_equal(still_error_errno(STILL_ERR_STOPPING), ESHUTDOWN);
+	assert_int_equal(still_error_errno(STILL_ERR_CANCELLED), ESHUTDOWN);
+	assert_int_equal(still_error_errno(STILL_ERR_ABSENT), ENXIO);
+	assert_int_equal(still_error_errno(STILL_ERR_BASE), ENODATA);
+}
+
 static void nomem(void **state)
 {
 	struct still_error err = STILL_ERROR_INIT;
@@ -141,7 +160,8 @@ static void words(void **state)
 {
 	static const char *const table[] = {"failed", "not-found", "invalid",
 	    "busy", "try-again", "no-access", "corrupt", "pin-lost",
-	    "unsupported", "io", "no-memory", "cancelled", "stale"};
+	    "unsupported", "io", "no-memory", "cancelled", "stale", "no-space",
+	    "no-session", "no-base", "not-running", "stopping"};
 
 	(void) state;
 	for (int i = 0; i < (int) (sizeof(table) / sizeof(table[0])); i++)
@@ -156,6 +176,7 @@ int main(void)
 	    cmocka_unit_test(set_from_itself),
 	    cmocka_unit_test(nobody_wants_to_know),
 	    cmocka_unit_test(codes_of_errno),
+	    cmocka_unit_test(codes),
 	    cmocka_unit_test(nomem),
 	    cmocka_unit_test(copy),
 	    cmocka_unit_test(words),

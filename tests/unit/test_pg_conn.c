@@ -313,14 +313,14 @@ static void test_data(void **state)
 
 	(void) state;
 	assert_int_equal(
-	    still_pg_conn_resolve(dir, &conn, &err), STILL_ERR_AGAIN);
+	    still_pg_conn_resolve(dir, &conn, &err), STILL_ERR_ABSENT);
 	assert_non_null(strstr(err.msg, "is not running"));
 	/* A process that is there, and that is no server of it. */
 	snprintf(text, sizeof(text), "%d\n/x\n1\n5432\n/run\n\n1 2\nready   \n",
 	    (int) getpid());
 	write_file(dir, "postmaster.pid", text);
 	assert_int_equal(
-	    still_pg_conn_resolve(dir, &conn, &err), STILL_ERR_AGAIN);
+	    still_pg_conn_resolve(dir, &conn, &err), STILL_ERR_ABSENT);
 	assert_non_null(strstr(err.msg, "is not running: process"));
 	/* One that has it for its directory is taken for the server. */
 	assert_int_equal(chdir(dir), 0);
@@ -343,7 +343,7 @@ static void test_data(void **state)
 	    (int) getpid());
 	write_file(dir, "postmaster.pid", text);
 	assert_int_equal(
-	    still_pg_conn_resolve(dir, &conn, &err), STILL_ERR_AGAIN);
+	    still_pg_conn_resolve(dir, &conn, &err), STILL_ERR_STOPPING);
 	assert_non_null(strstr(err.msg, "is shutting down"));
 	snprintf(text, sizeof(text), "%d\n/x\n1\n5432\n", (int) getpid());
 	write_file(dir, "postmaster.pid", text);
@@ -374,13 +374,13 @@ static void test_refusals(void **state)
 	    {"FATAL:  53300: no", "53300", STILL_ERR_AGAIN},
 	    {"FATAL:  XX000: no", "XX000", STILL_ERR_FAILED},
 	    {"x failed: No such file or directory\n\tIs it running?\n", "",
-		STILL_ERR_AGAIN},
+		STILL_ERR_ABSENT},
 	    {"a failed: FATAL:  28000: a\nb failed: FATAL:  57P03: b\n",
 		"57P03", STILL_ERR_AGAIN},
-	    {"", "", STILL_ERR_AGAIN},
-	    {":  ", "", STILL_ERR_AGAIN},
-	    {"FATAL:  28000", "", STILL_ERR_AGAIN},
-	    {"FATAL:  28000:", "", STILL_ERR_AGAIN},
+	    {"", "", STILL_ERR_ABSENT},
+	    {":  ", "", STILL_ERR_ABSENT},
+	    {"FATAL:  28000", "", STILL_ERR_ABSENT},
+	    {"FATAL:  28000:", "", STILL_ERR_ABSENT},
 	};
 	const struct still_pg_conn conn = {.uid = (uid_t) -1};
 

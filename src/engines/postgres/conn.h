@@ -72,8 +72,8 @@ enum still_pg_form still_pg_form(const char *source);
 
 /*
  * Fill `*ret`, which the caller releases. INVALID (not understood; holds a
- * secret; asks for a replication connection), NOTFOUND (no PGDATA), AGAIN (it
- * is not running), ACCESS, UNSUPPORTED, NOMEM. Reads the disk and the user
+ * secret; asks for a replication connection), NOTFOUND (no PGDATA), ABSENT (it
+ * is not running), AGAIN (starting), STOPPING, ACCESS, UNSUPPORTED, NOMEM. Reads the disk and the user
  * database; does not connect. Not beside setenv(3).
  */
 int still_pg_conn_resolve(

@@ -108,7 +108,7 @@ static int refuse(const struct still_pg_postmaster *postmaster,
     const char *pgdata, struct still_error *err)
 {
 	if (!serves(postmaster, pgdata))
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		return still_error_set(err, STILL_ERR_ABSENT, 0,
 		    "Start the server, on this machine and outside of any "
 		    "container; its postmaster.pid is left over from a crash, "
 		    "or belongs to a server elsewhere.",
@@ -126,7 +126,7 @@ static int refuse(const struct still_pg_postmaster *postmaster,
 		    "Try again when it accepts connections.",
 		    "cluster `%s`: is starting up", pgdata);
 	if (postmaster->phase == STILL_PG_STOPPING)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		return still_error_set(err, STILL_ERR_STOPPING, 0,
 		    "Start it again, then try again.",
 		    "cluster `%s`: is shutting down", pgdata);
 	return 0;
@@ -159,7 +159,7 @@ int still_pg_postmaster_find(const char *pgdata,
 	ssize_t n = read_file(pgdata, text);
 
 	if (n == -ENOENT)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		return still_error_set(err, STILL_ERR_ABSENT, 0,
 		    "Start the server; what is stopped needs no snapshot and "
 		    "can be copied by any tool.",
 		    "cluster `%s`: is not running: it has no postmaster.pid",

@@ -49,9 +49,9 @@ bool still_pg_postmaster_parse(
     const char *text, size_t len, struct still_pg_postmaster *ret);
 
 /*
- * Who serves `pgdata`, an absolute path without symbolic links? AGAIN when
- * nobody does, or not yet, or not any more; UNSUPPORTED for a single-user
- * server; ACCESS, CORRUPT, IO. That a process of another host or container
+ * Who serves `pgdata`, an absolute path without symbolic links? ABSENT when nobody
+ * does, AGAIN not yet, STOPPING not for long; UNSUPPORTED for a single-user server;
+ * ACCESS, CORRUPT, IO. That a process of another host or container
  * serves it is not seen from here: it looks as if nobody did. Reads the disk.
  */
 int still_pg_postmaster_find(const char *pgdata,

@@ -76,7 +76,7 @@ int still_pg_refusal_connect(const char *message, bool no_password,
 		return not_let_in(
 		    "wants a password, and there is none", conn, shown, err);
 	if (!*state)
-		return still_error_set(err, STILL_ERR_AGAIN, 0,
+		return still_error_set(err, STILL_ERR_ABSENT, 0,
 		    "Start the server, or name the socket directory and the "
 		    "port where it listens.",
 		    "server of `%s`: cannot be reached: %s", shown, text);

@@ -27,7 +27,7 @@
 void still_pg_refusal_reason(
     const char *message, char text[STILL_PG_REASON_MAX], char state[6]);
 
-/* A connection was refused, or not made: NOTFOUND, ACCESS, AGAIN, FAILED.
+/* A connection was refused, or not made: NOTFOUND, ACCESS, AGAIN, ABSENT, FAILED.
  * `no_password`: for want of a password, which libpq tells without SQLSTATE. */
 int still_pg_refusal_connect(const char *message, bool no_password,
     const struct still_pg_conn *conn, const char *shown, char state[6],

@@ -45,7 +45,7 @@ struct still_pg_session;
 /*
  * Connect. `cancel` (may be NULL) is looked at for as long as the session
  * lives; so it must live as long. NOTFOUND (no such database), ACCESS (not let
- * in), AGAIN (nobody listens, starting, stopping, too many connections, no
+ * in), ABSENT (nobody listens), AGAIN (starting, stopping, too many connections, no
  * answer within `limit_ns`), UNSUPPORTED (a pooler), CANCELLED, NOMEM, FAILED.
  */
 int still_pg_session_open(const struct still_pg_conn *conn,

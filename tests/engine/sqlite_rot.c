@@ -275,8 +275,8 @@ static void act(struct fixture *f)
 	    "DELETE FROM t WHERE a > (SELECT max(a) FROM t) - 40",
 	    "DELETE FROM t WHERE a % 17 = 1; PRAGMA incremental_vacuum(5)",
 	    "PRAGMA incremental_vacuum",
-	    "WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM c"
-	    " WHERE i < 60) INSERT INTO t(b) SELECT randomblob(700) FROM c",
+	    ("WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM c"
+	     " WHERE i < 60) INSERT INTO t(b) SELECT randomblob(700) FROM c"),
 	    "VACUUM",
 	    "PRAGMA wal_checkpoint(PASSIVE)",
 	    "PRAGMA wal_checkpoint(PASSIVE)",

@@ -46,8 +46,8 @@ static void test_bad_notes(void **state)
 	    "stop_lsn", "last_lsn", "slot", "slot_made"};
 	static const char *const texts[] = {"null", "true", "-1", "0", "\"\"",
 	    "\"-1\"", "\"1x\"", "\"0/\"", "\"123456789/0\"", "[]",
-	    "\"0123456789012345678901234567890123456789"
-	    "01234567890123456789012345\""};
+	    ("\"0123456789012345678901234567890123456789"
+	     "01234567890123456789012345\"")};
 	struct still_pg_note got;
 
 	(void) state;

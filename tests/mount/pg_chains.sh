@@ -202,6 +202,8 @@ restored() {
 judged=0 crashes=0 refusals=0 quiet=0 stored=0 older=
 for ((chain = 1; chain <= ${CHAINS:-1}; chain++)); do
 	n=$((1 + RANDOM % ${LINKS:-3}))
+	# The first has all that there is.
+	[ "$chain" -gt 1 ] || n=${LINKS:-3}
 	rm -rf "$tmp"/content.*
 	drop_databases
 	mkdir -p "$c/spare" && chown postgres: "$c/spare"
@@ -212,10 +214,10 @@ for ((chain = 1; chain <= ${CHAINS:-1}; chain++)); do
 	back 0 --chain "$c/data" "$dest"
 	for ((k = 1; k <= n; k++)); do
 		was=$(rounds)
-		between
+		if [ "$chain" = 1 ] && [ $k = 2 ]; then crash; else between; fi
 		[ $((RANDOM % 3)) = 0 ] ||
 			wait_for 120 bank_moved "$c" "$was" || fail "no load"
-		if [ $k = $n ] && [ $((RANDOM % 2)) = 0 ]; then
+		if [ $k = "$n" ] && [ $((RANDOM % 2)) = 0 ]; then
 			bank_close "$c"
 			content "$c" >"$tmp/content.$k"
 			quiet=$((quiet + 1))
@@ -250,3 +252,4 @@ echo "# $((chain - 1)) chains, $stored links, $judged restored and right;" \
 	(SELECT count(*) FROM rounds)||' rounds of DDL, '||
 	(SELECT count(*) FROM acks)||' numbers'")"
 [ $judged = $((2 * (chain - 1))) ] || fail "not all were judged"
+[ "${LINKS:-3}" = 1 ] || [ $crashes -gt 0 ] || fail "no crash"

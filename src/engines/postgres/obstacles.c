@@ -40,37 +40,6 @@ static void look_at_version(
 	    STILL_PG_MAJOR_MIN, STILL_PG_MAJOR_MAX);
 }
 
-/* A freeze makes one for some seconds, or uses the permanent one. */
-static bool needs_a_slot(
-    const struct still_pg_facts *facts, enum still_pg_want want)
-{
-	return want == STILL_PG_WANT_FULL || want == STILL_PG_WANT_COPY ||
-	    (want == STILL_PG_WANT_CHAIN &&
-		facts->slot.state == STILL_PG_SLOT_NONE);
-}
-
-static void look_at_slots(const struct still_pg_facts *facts,
-    enum still_pg_want want, const char *object,
-    struct still_pg_findings *findings)
-{
-	if (!needs_a_slot(facts, want))
-		return;
-	if (facts->max_slots == 0)
-		still_pg_findings_add(findings, STILL_PG_ERROR,
-		    STILL_ERR_UNSUPPORTED, object,
-		    "Set `max_replication_slots` to 1 or more in "
-		    "postgresql.conf and restart the server; a freeze needs "
-		    "one for some seconds.",
-		    "has no replication slots: max_replication_slots is 0");
-	else if (facts->n_slots >= facts->max_slots)
-		still_pg_findings_add(findings, STILL_PG_ERROR, STILL_ERR_AGAIN,
-		    object,
-		    "Raise `max_replication_slots` and restart the server, or "
-		    "drop a slot that nobody uses (see pg_replication_slots).",
-		    "has no free replication slot: all %" PRIu32 " are taken",
-		    facts->max_slots);
-}
-
 static void look_at_settings(const struct still_pg_facts *facts,
     enum still_pg_want want, const char *object,
     struct still_pg_findings *findings)
@@ -103,7 +72,7 @@ static void look_at_settings(const struct still_pg_facts *facts,
 		    "the server.",
 		    "writes too little WAL for a backup: wal_level is minimal");
 	else
-		look_at_slots(facts, want, object, findings);
+		still_pg_obstacles_of_slots(facts, want, object, findings);
 	if (!facts->data_checksums)
 		still_pg_findings_add(findings, STILL_PG_WARNING,
 		    STILL_ERR_UNSUPPORTED, object,

@@ -75,6 +75,12 @@ void still_pg_obstacles_of_facts(const struct still_pg_facts *facts,
     enum still_pg_want want, const char *shown,
     struct still_pg_findings *findings);
 
+/* Whether one can be had that is needed: part of the above; `object` is the
+ * server. Pure. */
+void still_pg_obstacles_of_slots(const struct still_pg_facts *facts,
+    enum still_pg_want want, const char *object,
+    struct still_pg_findings *findings);
+
 /* What of our slot is trouble: part of the above. Pure. */
 void still_pg_obstacles_of_slot(const struct still_pg_slot *slot,
     enum still_pg_want want, struct still_pg_findings *findings);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* obstacles_slot: what of the slot of incremental sessions is in the way, or should
- * be known. */
+/* obstacles_slot: what of replication slots, and of that of incremental sessions,
+ * is in the way, or should be known. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -13,6 +13,37 @@
 #define TRUNCATE_HINT                                                          \
 	"Commit with `--truncate`, or run `stillctl truncate`: that releases " \
 	"what no session needs."
+
+/* A freeze makes one for some seconds, or uses the permanent one. */
+static bool needs_a_slot(
+    const struct still_pg_facts *facts, enum still_pg_want want)
+{
+	return want == STILL_PG_WANT_FULL || want == STILL_PG_WANT_COPY ||
+	    (want == STILL_PG_WANT_CHAIN &&
+		facts->slot.state == STILL_PG_SLOT_NONE);
+}
+
+void still_pg_obstacles_of_slots(const struct still_pg_facts *facts,
+    enum still_pg_want want, const char *object,
+    struct still_pg_findings *findings)
+{
+	if (!needs_a_slot(facts, want))
+		return;
+	if (facts->max_slots == 0)
+		still_pg_findings_add(findings, STILL_PG_ERROR,
+		    STILL_ERR_UNSUPPORTED, object,
+		    "Set `max_replication_slots` to 1 or more in "
+		    "postgresql.conf and restart the server; a freeze needs "
+		    "one for some seconds.",
+		    "has no replication slots: max_replication_slots is 0");
+	else if (facts->n_slots >= facts->max_slots)
+		still_pg_findings_add(findings, STILL_PG_ERROR, STILL_ERR_AGAIN,
+		    object,
+		    "Raise `max_replication_slots` and restart the server, or "
+		    "drop a slot that nobody uses (see pg_replication_slots).",
+		    "has no free replication slot: all %" PRIu32 " are taken",
+		    facts->max_slots);
+}
 
 static void look_at_leftover(const struct still_pg_slot *slot,
     const char *object, struct still_pg_findings *findings)

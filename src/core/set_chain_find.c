@@ -25,20 +25,31 @@ struct finding {
 	bool met; /* `upto` is there */
 };
 
-static bool has(int dirfd, const char *path, mode_t type)
+/* `*ret_errno` is set where that cannot be told. */
+static bool has(int dirfd, const char *path, mode_t type, int *ret_errno)
 {
 	struct stat st;
 
-	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    (st.st_mode & S_IFMT) == type;
+	if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return (st.st_mode & S_IFMT) == type;
+	if (errno != ENOENT && errno != ENOTDIR)
+		*ret_errno = errno;
+	return false;
 }
 
-/* A set, or a directory with nothing but a full one. */
-static bool is_alone(int dirfd)
+/* A set; or no directory of backups, for who opens it to tell. */
+static int is_alone(const struct finding *finding, int dirfd, bool *ret,
+    struct still_error *err)
 {
-	return has(dirfd, STILL_SET_LIST, S_IFREG) ||
-	    has(dirfd, STILL_SET_DESCRIPTION, S_IFREG) ||
-	    !has(dirfd, STILL_DEST_FULL, S_IFDIR);
+	int sys_errno = 0;
+
+	*ret = has(dirfd, STILL_SET_LIST, S_IFREG, &sys_errno) ||
+	    has(dirfd, STILL_SET_DESCRIPTION, S_IFREG, &sys_errno) ||
+	    (!has(dirfd, STILL_DEST_FULL, S_IFDIR, &sys_errno) &&
+		!has(dirfd, STILL_SET_CHAIN_LINKS, S_IFDIR, &sys_errno));
+	return sys_errno
+	    ? still_error_sys(err, sys_errno, NULL, "`%s`", finding->path)
+	    : 0;
 }
 
 static int note(
@@ -147,9 +158,11 @@ static int make_paths(const struct finding *finding, bool alone, char ***ret,
 static int find(struct finding *finding, int dirfd, char ***ret, size_t *ret_n,
     struct still_error *err)
 {
-	bool alone = is_alone(dirfd);
-	int rc = alone ? 0 : read_links(finding, dirfd, err);
+	bool alone = true;
+	int rc = is_alone(finding, dirfd, &alone, err);
 
+	if (rc == 0 && !alone)
+		rc = read_links(finding, dirfd, err);
 	if (rc == 0 && !alone)
 		rc = check_aside(finding, dirfd, err);
 	if (rc == 0 && finding->upto && !finding->met)
@@ -174,9 +187,12 @@ int still_set_chain_find(const char *path, uint64_t upto, char ***ret,
 
 	*ret = NULL;
 	*ret_n = 0;
-	/* Who opens the set tells why. */
-	if (dirfd < 0)
+	/* Who opens the set tells why. But he would find a full one alone, if
+	 * the next try went well. */
+	if (dirfd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return make_paths(&finding, true, ret, ret_n, err);
+	if (dirfd < 0)
+		return still_error_sys(err, errno, NULL, "`%s`", path);
 	rc = find(&finding, dirfd, ret, ret_n, err);
 	close(dirfd);
 	free(finding.numbers);

@@ -4,7 +4,8 @@
  *
  *	"number": 42,
  *	"base": {"session": ID, "number": 41, "xxh128": HEX},
- *	"chain": {"full": ID, "link": 2}
+ *	"chain": {"full": ID, "link": 2},
+ *	"dropped": [{"path": PATH}, ...]
  *
  * HEX is the XXH128 of the base's list. A full set has a null for a base, and is
  * link 0 of its own chain; a copy is in none, which is a null, too. One that an
@@ -88,6 +89,28 @@ static int take_chain(
 	    : STILL_ERR_NOMEM;
 }
 
+/* What the base has, and this one has no more. */
+static int judge_dropped(
+    const struct still_set *set, struct still_set_judge *judge)
+{
+	const json_t *list = json_object_get(set->json, "dropped");
+
+	if (!json_is_array(list))
+		TELL(judge, "`dropped` is not an array");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		char *path = NULL;
+
+		if (still_json_get_name(
+			json_array_get(list, i), "path", &path) < 0)
+			return STILL_ERR_NOMEM;
+		if (!path || !still_set_path_is_plain(path))
+			TELL(judge, "dropped %zu: `path` is no path in a set",
+			    i + 1);
+		free(path);
+	}
+	return 0;
+}
+
 /* Do the keys agree? */
 static void judge_kind(struct still_set *set, struct still_set_judge *judge)
 {
@@ -117,6 +140,8 @@ int still_set_parse_base(struct still_set *set, struct still_set_judge *judge)
 		set->number = number_of(set->json, judge, "", "number");
 	if (has_base)
 		rc = take_base(set, judge, base);
+	if (rc == 0 && has_base)
+		rc = judge_dropped(set, judge);
 	if (rc == 0 && (has_base || (chain && !json_is_null(chain))))
 		rc = take_chain(set, judge, chain);
 	if (rc == 0 && judge->n_flaws == before)

@@ -153,7 +153,8 @@ static int check_base(const struct still_set *set, const struct still_set *base,
 		    "`" STILL_SET_LIST "` is %s, and was %s",
 		    base->path, set->path, is, was);
 	}
-	if (set->link == base->link + 1 &&
+	if (set->link == base->link + 1 && set->number > base->number &&
+	    set->base_number == base->number &&
 	    strcmp(set->chain, base->base ? base->chain : base->session) == 0 &&
 	    strcmp(set->engine, base->engine) == 0 &&
 	    strcmp(set->source, base->source) == 0)

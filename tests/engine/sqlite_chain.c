@@ -568,9 +568,14 @@ static void no_file(struct fixture *f, struct kept *link)
 
 static void more_pages(struct fixture *f, struct kept *link)
 {
+	json_t *database = described(link, "data/a.db");
+	json_int_t page_size = json_integer_value(
+	    json_object_get(database, "page_size_bytes"));
+
 	(void) f;
+	json_object_set_new(database, "pages", json_integer(100000));
 	json_object_set_new(
-	    described(link, "data/a.db"), "pages", json_integer(100000));
+	    database, "size_bytes", json_integer(100000 * page_size));
 }
 
 static void other_sum(struct fixture *f, struct kept *link)

@@ -580,7 +580,7 @@ static void sets_that_cannot_be_restored(void **state)
 	make_set(f,
 	    "{\"session\": \"x\", \"number\": 6, \"xxh128\": "
 	    "\"00112233445566778899aabbccddeeff\"}, \"number\": 7, "
-	    "\"chain\": {\"full\": \"x\", \"link\": 1}");
+	    "\"chain\": {\"full\": \"x\", \"link\": 1}, \"dropped\": []");
 	refused(f, STILL_ERR_BASE, NULL, f->dest,
 	    "`@/set`: builds on session x, number 6, the full set of its "
 	    "chain, which is missing");

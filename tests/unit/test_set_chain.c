@@ -138,7 +138,7 @@ static void put_link(struct fixture *f, const char *name, unsigned id,
 	    "\"number\": %u, \"kind\": \"incremental\", \"base\": "
 	    "{\"session\": \"%s\", \"number\": %u, \"xxh128\": \"%s\"}, "
 	    "\"chain\": {\"full\": \"%s\", \"link\": %u}, "
-	    "\"engine\": \"%s\"",
+	    "\"dropped\": [], \"engine\": \"%s\"",
 	    id + 1, odd->base ? odd->base : ids[on], on + 1, hex,
 	    odd->chain ? odd->chain : ids[full], odd->link ? odd->link : link,
 	    odd->engine ? odd->engine : "fake");

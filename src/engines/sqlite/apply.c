@@ -125,7 +125,7 @@ static int drop(const struct still_apply_request *request, const char *path,
 		return malformed(
 		    request, "something is dropped that is not in data/", err);
 	fd = open_parent(request->root_fd, path, &name);
-	if (fd == -ENOENT)
+	if (fd == -ENOENT || fd == -ENOTDIR)
 		return 0;
 	rc = fd < 0 ? fd : unlink_in(fd, name);
 	if (fd >= 0)
@@ -194,7 +194,9 @@ static int read_database(
 	if (!get_number(database, "pages", &applied->n_pages) ||
 	    !get_number(
 		database, "page_size_bytes", &applied->page_size_bytes) ||
-	    !sqlite_page_size_valid(applied->page_size_bytes))
+	    !sqlite_page_size_valid(applied->page_size_bytes) ||
+	    json_integer_value(json_object_get(database, "size_bytes")) !=
+		(json_int_t) applied->n_pages * applied->page_size_bytes)
 		return malformed(request, "a database has no length", err);
 	if (!applied->pages_xxh128)
 		return malformed(
@@ -231,7 +233,7 @@ static int check_alone(const struct applied *applied, struct still_error *err)
 
 	if (fd >= 0)
 		close(fd);
-	if (found == -ENOENT)
+	if (found == -ENOENT || found == -ENOTDIR)
 		return foreign(applied, "is missing", err);
 	if (found < 0)
 		return still_error_sys(

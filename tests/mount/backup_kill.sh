@@ -4,7 +4,8 @@
 # and is killed: each set is one moment that holds all that was acknowledged
 # before it. Then backup dies by SIGKILL at random points: the set that is there
 # is whole, the old one or the new one, the catalog says what is so, and the next
-# backup needs no hands. And two at once.
+# backup needs no hands. So it is with incremental ones and their chain. And two
+# at once.
 #
 #	BACKUPS   under the load (make soak: 100)
 #	POINTS    how often it dies (make soak: 200)
@@ -147,9 +148,94 @@ begun=$(number "$src/begun")
 wrong=$(judge "$sets/full/data/app.db" "$acked" "$begun")
 [ -z "$wrong" ] || fail "the next backup: $wrong"
 [ "$(ls -A "$sets")" = full ] || fail "beside full: $(ls -A "$sets")"
-stop_storm
 [ "${count[old]:-0}" -gt 0 ] || fail "it never died in the middle"
 for word in "${!count[@]}"; do
 	echo "# $word: ${count[$word]}"
 done | sort
 ok "killed $points times: the set is whole, the catalog true, the next one works"
+
+# ---- death of what builds on another -----------------------------------------
+
+chain=$tmp/chain
+mkdir "$chain"
+increment() {
+	timeout -k 5 120 "$STILLCTL" backup --quiet --incremental \
+		--state="$state" "$src" "$chain" >"$tmp/log.out" 2>"$tmp/log.err"
+}
+sessions_in() { # in the order of the chain, with a space behind each
+	local dir
+	for dir in "$chain/full" "$chain"/incremental/*; do
+		[ ! -e "$dir/backup.json" ] ||
+			printf '%s ' "$(session_in "$dir" | head -n 1)"
+	done
+}
+backup "$chain" || fail "backup: $(cat "$tmp/log.err")"
+least=
+for ((i = 0; i < 3; i++)); do
+	begun=$(now_us)
+	increment || fail "increment $i: $(cat "$tmp/log.err")"
+	took=$(($(now_us) - begun))
+	[ -n "$least" ] && [ "$least" -lt "$took" ] || least=$took
+done
+count=()
+committed=$(sessions_in)
+for ((i = 0; i < points; i++)); do
+	before=$(sessions_in)
+	last=$(record id)
+	"$STILLCTL" backup --quiet --incremental --state="$state" "$src" \
+		"$chain" >"$tmp/log.out" 2>"$tmp/log.err" &
+	one=$!
+	started+=("$one")
+	delay=$(((RANDOM * 32768 + RANDOM) % (least * 5 / 4)))
+	sleep "$(printf '%d.%06d' $((delay / 1000000)) $((delay % 1000000)))"
+	kill -9 "$one" 2>/dev/null
+	wait "$one" 2>/dev/null
+	kill -0 "$storm_pid" || fail "the load has ended: $(cat "$tmp/log.storm")"
+	id=$(record id)
+	said=$(record outcome)
+	[ "$id" != "$last" ] || id=none
+	"$STILLCTL" verify --quick "$chain" >"$tmp/log.out" 2>&1
+	status=$?
+	if [ $status = 4 ]; then
+		# A link that was never committed made room, and waits.
+		grep -q 'incremental sets are in `.links-' "$tmp/log.out" ||
+			fail "verify: $(cat "$tmp/log.out")"
+		word=waits
+	elif [ $status != 0 ]; then
+		fail "the chain is not whole: $(cat "$tmp/log.out")"
+	elif [ "$id" != none ] && [ "$(sessions_in)" = "$committed$id " ]; then
+		word=new
+		[ "$said" = COMMITTED ] || [ "$said" = 'ABORTED(crash)' ] ||
+			fail "stored: $said"
+	else
+		word=old
+		[ "$(sessions_in)" = "$before" ] ||
+			[ "$(sessions_in)" = "$committed" ] ||
+			fail "a chain of $(sessions_in), and there was $before"
+		[ "$id" = none ] || [ "$said" = 'ABORTED(crash)' ] ||
+			fail "nothing is stored: $said"
+	fi
+	[ "$id" = none ] || [ "$said" != COMMITTED ] || committed=$(sessions_in)
+	count[$word]=$((${count[$word]:-0} + 1))
+	# Now and then, and at the end, one that lives.
+	if ((i % 8 == 7 || i == points - 1)); then
+		acked=$(number "$src/acked")
+		increment || fail "the next one: $(cat "$tmp/log.err")"
+		begun=$(number "$src/begun")
+		committed=$(sessions_in)
+		recorded COMMITTED
+		rm -rf "$tmp/back"
+		ctl 0 restore --quiet --create "$chain" "$tmp/back"
+		wrong=$(judge "$tmp/back/app.db" "$acked" "$begun")
+		[ -z "$wrong" ] || fail "the next one: $wrong"
+	fi
+done
+stop_storm
+ctl 0 verify "$chain"
+[ -z "$(find "$chain" -mindepth 1 -maxdepth 1 ! -name full \
+	! -name incremental)" ] || fail "it leaves $(ls -A "$chain")"
+[ "${count[old]:-0}" -gt 0 ] || fail "it never died in the middle"
+for word in "${!count[@]}"; do
+	echo "# $word: ${count[$word]}"
+done | sort
+ok "killed $points times: the chain is whole, the catalog true, the next one works"

@@ -13,7 +13,8 @@
 #include "still.h"
 
 /* `code`: the word of an error code, or "aborted", "log-limit", "log-held",
- * "spool-full", "volume-full" or "volume-read-only". `hint` may be NULL. All are valid during the call. */
+ * "spool-full", "volume-full" or "volume-read-only". `hint` may be NULL. All are
+ * valid during the call. */
 typedef void still_problem_fn(
     void *arg, const char *code, const char *message, const char *hint);
 

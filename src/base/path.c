@@ -70,6 +70,20 @@ bool still_path_ends(const char *text, const char *suffix)
 	return n >= m && memcmp(text + n - m, suffix, m) == 0;
 }
 
+bool still_path_is_plain(const char *path)
+{
+	for (const char *p = path;;) {
+		size_t n = strcspn(p, "/");
+
+		if (n == 0 || (n == 1 && p[0] == '.') ||
+		    (n == 2 && p[0] == '.' && p[1] == '.'))
+			return false;
+		if (!p[n])
+			return true;
+		p += n + 1;
+	}
+}
+
 bool still_path_is_in(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);

@@ -27,6 +27,10 @@ const char *still_path_base(const char *path);
 /* Does `text` end with `suffix`? */
 bool still_path_ends(const char *text, const char *suffix);
 
+/* Is it relative, without an empty part, "." and ".."? So it names something below
+ * the directory that it is relative to, if no link is followed. */
+bool still_path_is_plain(const char *path);
+
 /* Is `path` the same as `dir`, or something below it? Both resolved. */
 bool still_path_is_in(const char *path, const char *dir);
 

@@ -26,7 +26,6 @@
 static bool is_sane(const struct still_copy *copy, uint32_t i)
 {
 	const struct still_entry *e = &copy->entries[i];
-	const char *part = e->path;
 
 	if (i == 0)
 		return e->kind == STILL_DIR && !*e->path;
@@ -35,16 +34,7 @@ static bool is_sane(const struct still_copy *copy, uint32_t i)
 	if ((e->kind == STILL_LINK) != !!e->target ||
 	    (e->target && !still_path_link_stays(e->path, e->target)))
 		return false;
-	for (;;) {
-		size_t len = strcspn(part, "/");
-
-		if (len == 0 || (len == 1 && part[0] == '.') ||
-		    (len == 2 && part[0] == '.' && part[1] == '.'))
-			return false;
-		if (!part[len])
-			return true;
-		part += len + 1;
-	}
+	return still_path_is_plain(e->path);
 }
 
 int still_copy_init(struct still_copy *copy, struct still_error *err)

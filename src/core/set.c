@@ -30,20 +30,6 @@ void still_set_tell(struct still_set_judge *judge, const char *path, int code,
 	still_error_clear(&what);
 }
 
-bool still_set_path_is_plain(const char *path)
-{
-	for (const char *p = path;;) {
-		size_t n = strcspn(p, "/");
-
-		if (n == 0 || (n == 1 && p[0] == '.') ||
-		    (n == 2 && p[0] == '.' && p[1] == '.'))
-			return false;
-		if (!p[n])
-			return true;
-		p += n + 1;
-	}
-}
-
 /* ---- files --------------------------------------------------------------- */
 
 static int failed(int error, const char *path, struct still_error *err)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/path.h"
 #include "core/set_parts.h"
 
 #define INCREMENTAL "incremental"
@@ -103,7 +104,7 @@ static int judge_dropped(
 		if (still_json_get_name(
 			json_array_get(list, i), "path", &path) < 0)
 			return STILL_ERR_NOMEM;
-		if (!path || !still_set_path_is_plain(path))
+		if (!path || !still_path_is_plain(path))
 			TELL(judge, "dropped %zu: `path` is no path in a set",
 			    i + 1);
 		free(path);
@@ -160,7 +161,7 @@ int still_set_take_increment(const json_t *database, const char *path,
 		return 0;
 	if (still_json_get_name(database, "increment", ret) < 0)
 		return STILL_ERR_NOMEM;
-	if (*ret && still_set_path_is_plain(*ret))
+	if (*ret && still_path_is_plain(*ret))
 		return 0;
 	TELL(judge, "database `%s`: `increment` is no path in a set", path);
 	free(*ret);

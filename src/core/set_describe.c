@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "base/path.h"
 #include "base/sys.h"
 #include "core/set_parts.h"
 
@@ -128,7 +129,7 @@ static int add_database(struct still_set *set, struct still_set_judge *judge,
 
 	if (still_json_get_name(object, "path", &path) < 0)
 		return STILL_ERR_NOMEM;
-	if (!path || !still_set_path_is_plain(path))
+	if (!path || !still_path_is_plain(path))
 		TELL(judge, "database %zu: `path` is no path in a set", number);
 	else if (!is_count(size))
 		TELL(judge, "database `%s`: `size_bytes` is not a count", path);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "core/set_parts.h"
 
 /* Two spaces are between the digits and the path. */
@@ -89,7 +90,7 @@ static int parse_line(struct list *list, const char *line, size_t len)
 	if (rc < 0)
 		return rc;
 	path = list->set->files[list->set->n_files - 1].path;
-	if (!still_set_path_is_plain(path))
+	if (!still_path_is_plain(path))
 		TELL(list->judge, "line %llu: `%s` is no path in a set", number,
 		    path);
 	else if (strcmp(path, STILL_SET_LIST) == 0)

@@ -20,10 +20,6 @@ struct still_set_judge {
 void still_set_tell(struct still_set_judge *judge, const char *path, int code,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* May a set have a file of that path? Relative, without an empty part, "." and
- * "..". */
-bool still_set_path_is_plain(const char *path);
-
 /* 32 lowercase hexadecimal digits; false where there is another byte. */
 bool still_set_parse_sum(const char *text, struct still_hash128 *ret);
 

@@ -32,7 +32,7 @@ static int take_path(const json_t *object, struct still_set_judge *judge,
 {
 	if (still_json_get_name(object, "path", ret) < 0)
 		return STILL_ERR_NOMEM;
-	if (*ret && still_set_path_is_plain(*ret))
+	if (*ret && still_path_is_plain(*ret))
 		return 0;
 	TELL(judge, "`%s` %zu: `path` is no path in a set", key, number);
 	free(*ret);

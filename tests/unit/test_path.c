@@ -172,6 +172,20 @@ static void is_in(void **state)
 	assert_false(still_path_is_in("/", "/a"));
 }
 
+static void is_plain(void **state)
+{
+	static const char *const plain[] = {
+	    "a", "a/b", ".a", "..a", "a../b.", "...", "a/.../b"};
+	static const char *const others[] = {"", "/", "/a", "a/", "a//b", ".",
+	    "..", "./a", "../a", "a/.", "a/..", "a/./b", "a/../b"};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		assert_true(still_path_is_plain(plain[i]));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_false(still_path_is_plain(others[i]));
+}
+
 static void link_stays(void **state)
 {
 	(void) state;
@@ -200,6 +214,7 @@ int main(void)
 	    cmocka_unit_test(base),
 	    cmocka_unit_test(ends),
 	    cmocka_unit_test(is_in),
+	    cmocka_unit_test(is_plain),
 	    cmocka_unit_test(link_stays),
 	};
 

@@ -14,6 +14,7 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "base/sys.h"
 #include "engines/sqlite/format.h"
 #include "engines/sqlite/increment.h"
@@ -66,20 +67,9 @@ static int foreign(
 static bool is_below(const char *path, const char *top)
 {
 	size_t n = strlen(top);
-	const char *part = path;
 
-	if (strncmp(path, top, n) != 0 || path[n] != '/')
-		return false;
-	for (;;) {
-		size_t len = strcspn(part, "/");
-
-		if (len == 0 || (len == 1 && part[0] == '.') ||
-		    (len == 2 && part[0] == '.' && part[1] == '.'))
-			return false;
-		if (!part[len])
-			return true;
-		part += len + 1;
-	}
+	return strncmp(path, top, n) == 0 && path[n] == '/' &&
+	    still_path_is_plain(path);
 }
 
 /* ---- dropping ------------------------------------------------------------ */
